@@ -1,0 +1,3 @@
+//! Checkpoints that survive a power cut: named, checksummed sections, written atomically and durably.
+
+#![forbid(unsafe_code)]

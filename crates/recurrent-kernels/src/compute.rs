@@ -1,0 +1,218 @@
+//! Where arithmetic runs: an instruction set and a number of threads, as one value.
+
+use std::sync::Arc;
+
+use crate::{ColumnsMut, Level, PanelsMut, Real};
+
+/// An instruction set and a number of threads. Cloning is cheap and shares the threads.
+///
+/// Results have the same bits at any thread count: work is divided by shape, and every sum has a
+/// fixed order.
+#[derive(Clone)]
+pub struct Compute {
+    level: Level,
+    threads: usize,
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+/// Why a [`Compute`] could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ComputeError {
+    /// Zero threads were asked for.
+    NoThreads,
+    /// The operating system gave no threads.
+    Spawn(String),
+}
+
+impl std::fmt::Display for ComputeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ComputeError::NoThreads => write!(f, "the number of threads must be at least 1"),
+            ComputeError::Spawn(reason) => write!(f, "cannot start threads: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ComputeError {}
+
+impl Compute {
+    /// One thread, the best instruction set of this processor.
+    pub fn sequential() -> Self {
+        Compute { level: Level::detect(), threads: 1, pool: None }
+    }
+
+    /// `threads` threads, the best instruction set of this processor.
+    ///
+    /// # Errors
+    /// [`ComputeError`] if `threads` is 0 or they cannot be started.
+    pub fn new(threads: usize) -> Result<Self, ComputeError> {
+        let pool = match threads {
+            0 => return Err(ComputeError::NoThreads),
+            1 => None,
+            _ => {
+                let pool = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|i| format!("recurrent-{i}"))
+                    .build()
+                    .map_err(|error| ComputeError::Spawn(error.to_string()))?;
+                Some(Arc::new(pool))
+            }
+        };
+        Ok(Compute { level: Level::detect(), threads, pool })
+    }
+
+    /// The same threads with another instruction set.
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// The instruction set.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How many threads work together.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Runs `f` on one of the threads, so that everything inside forks without a hand-over.
+    pub fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(f),
+            None => f(),
+        }
+    }
+
+    /// Runs both, at the same time if there are threads for it.
+    pub fn join<A: Send, B: Send>(
+        &self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match &self.pool {
+            Some(pool) => pool.install(|| rayon::join(a, b)),
+            None => (a(), b()),
+        }
+    }
+
+    /// Cuts `item` into at most one piece a thread, none narrower than `least` columns, and runs
+    /// `f` on each. `f` must treat columns independently of their neighbours: then the cut does
+    /// not show in the result.
+    pub fn split<S: SplitColumns>(&self, item: S, least: usize, f: &(impl Fn(S) + Sync)) {
+        let columns = item.width();
+        let pieces = self.threads.min(columns / least.max(1)).max(1);
+        self.split_into(item, pieces, f);
+    }
+
+    fn split_into<S: SplitColumns>(&self, item: S, pieces: usize, f: &(impl Fn(S) + Sync)) {
+        if pieces <= 1 {
+            return f(item);
+        }
+        let left = pieces / 2;
+        let at = item.cut(left, pieces);
+        let (first, second) = item.split_columns(at);
+        self.join(
+            || self.split_into(first, left, f),
+            || self.split_into(second, pieces - left, f),
+        );
+    }
+}
+
+/// What can be cut between columns so that two threads can each take a part.
+pub trait SplitColumns: Sized + Send {
+    /// How many columns (or sequences) there are to divide.
+    fn width(&self) -> usize;
+
+    /// The columns before `at`, and the rest.
+    fn split_columns(self, at: usize) -> (Self, Self);
+
+    /// Where to cut so that the left part holds about `left` of `pieces` equal shares of work.
+    fn cut(&self, left: usize, pieces: usize) -> usize {
+        self.width() * left / pieces
+    }
+}
+
+impl<T: Real> SplitColumns for ColumnsMut<'_, T> {
+    fn width(&self) -> usize {
+        self.columns()
+    }
+    fn split_columns(self, at: usize) -> (Self, Self) {
+        self.split_at_column(at)
+    }
+}
+
+impl<T: Real> SplitColumns for PanelsMut<'_, T> {
+    fn width(&self) -> usize {
+        self.sequences().len()
+    }
+    fn split_columns(self, at: usize) -> (Self, Self) {
+        self.split(at)
+    }
+    /// Balances the columns over all panels: early sequences are longer.
+    fn cut(&self, left: usize, pieces: usize) -> usize {
+        let lengths = |count: usize| self.columns_before(count);
+        let total = lengths(self.width());
+        let goal = total * left / pieces;
+        let mut at = 0;
+        while at + 1 < self.width() && lengths(at + 1) <= goal {
+            at += 1;
+        }
+        at.max(1)
+    }
+}
+
+impl<T: Send> SplitColumns for &mut [T] {
+    fn width(&self) -> usize {
+        self.len()
+    }
+    fn split_columns(self, at: usize) -> (Self, Self) {
+        self.split_at_mut(at)
+    }
+}
+
+macro_rules! split_together {
+    ($($name:ident . $index:tt),+) => {
+        /// Parts of equal width, cut at the same place; the first decides where.
+        impl<$($name: SplitColumns),+> SplitColumns for ($($name,)+) {
+            fn width(&self) -> usize {
+                self.0.width()
+            }
+            fn split_columns(self, at: usize) -> (Self, Self) {
+                let halves = ($(self.$index.split_columns(at),)+);
+                (($(halves.$index.0,)+), ($(halves.$index.1,)+))
+            }
+            fn cut(&self, left: usize, pieces: usize) -> usize {
+                self.0.cut(left, pieces)
+            }
+        }
+    };
+}
+split_together!(A.0, B.1);
+split_together!(A.0, B.1, C.2);
+split_together!(A.0, B.1, C.2, D.3);
+split_together!(A.0, B.1, C.2, D.3, E.4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_is_visited_once_at_any_thread_count() {
+        for threads in 1..=5 {
+            let compute = Compute::new(threads).unwrap();
+            let mut visits = vec![0u32; 37];
+            compute.split(visits.as_mut_slice(), 2, &|part: &mut [u32]| {
+                part.iter_mut().for_each(|count| *count += 1);
+            });
+            assert!(visits.iter().all(|&count| count == 1), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn zero_threads_are_refused() {
+        assert!(matches!(Compute::new(0), Err(ComputeError::NoThreads)));
+    }
+}

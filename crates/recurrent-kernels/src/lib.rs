@@ -1,0 +1,24 @@
+//! Matrices, packed products, activations, losses' arithmetic, threads and random numbers: what
+//! recurrent networks on a CPU are made of, below any notion of a layer or a parameter.
+//!
+//! Features are rows, samples are columns, matrices are column-major: a sample is a contiguous
+//! column. Every function works in `f32` (speed) and in `f64` (proof), gives the same bits at any
+//! thread count and any [`Level`] with fused multiply-add, and never calls the host's libm.
+//!
+//! This is the only crate of the stack with `unsafe` code, the only one that calls faer, and the
+//! owner of the threads.
+
+mod real;
+pub use real::Real;
+
+mod simd;
+pub use simd::Level;
+
+mod columns;
+pub use columns::{Columns, ColumnsMut, Matrix};
+
+mod compute;
+pub use compute::{Compute, ComputeError, SplitColumns};
+
+mod panels;
+pub use panels::{Panels, PanelsMut};

@@ -1,0 +1,3 @@
+//! Oracles and checks for the tests of recurrent.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Recurrent cells through time and depth: ragged batches, stacks, backpropagation through time, whole models.
+
+#![forbid(unsafe_code)]

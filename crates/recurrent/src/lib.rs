@@ -1,0 +1,3 @@
+//! Train, run and look into recurrent networks on a CPU, in pure Rust.
+
+#![forbid(unsafe_code)]
