@@ -3,6 +3,10 @@
 //! A block has `rows` numbers in each of `columns` columns; column `j` starts at `j * stride` of
 //! the slice. Rows of a block can be cut out as a narrower block with the same stride (a gate is
 //! such a cut), columns as a shorter slice (a step is such a cut).
+//!
+//! Every value keeps this invariant, which the unsafe code of other modules rests on: if there are
+//! rows and columns, `(columns - 1) * stride + rows` does not overflow and is at most the length
+//! of the slice. A matrix holds exactly `rows * columns` numbers, and that does not overflow.
 
 use std::ops::Range;
 
@@ -33,9 +37,38 @@ pub struct Matrix<T> {
     columns: usize,
 }
 
-/// The least slice length that holds such a block.
-fn extent(rows: usize, columns: usize, stride: usize) -> usize {
-    if rows == 0 || columns == 0 { 0 } else { (columns - 1) * stride + rows }
+/// The least slice length that holds such a block. None if no slice can: a shape that wraps round
+/// must not pass for a small one.
+fn extent(rows: usize, columns: usize, stride: usize) -> Option<usize> {
+    if rows == 0 || columns == 0 {
+        return Some(0);
+    }
+    (columns - 1).checked_mul(stride)?.checked_add(rows)
+}
+
+/// A slice of this length holds such a block.
+fn holds(length: usize, rows: usize, columns: usize, stride: usize) -> bool {
+    stride >= rows && extent(rows, columns, stride).is_some_and(|extent| extent <= length)
+}
+
+/// Where the columns in `range` of such a block begin and end in its slice of this length. Only
+/// a block without rows can have columns that begin outside.
+fn span(length: usize, rows: usize, stride: usize, range: &Range<usize>) -> (usize, usize) {
+    let start = range.start.saturating_mul(stride).min(length);
+    let extent = extent(rows, range.len(), stride).expect("a part of a block is no larger");
+    (start, start + extent)
+}
+
+/// How many numbers a matrix has.
+#[track_caller]
+fn count(rows: usize, columns: usize) -> usize {
+    rows.checked_mul(columns).unwrap_or_else(|| too_large(rows, columns))
+}
+
+#[cold]
+#[track_caller]
+fn too_large(rows: usize, columns: usize) -> ! {
+    panic!("a matrix of {rows} rows x {columns} columns does not fit into the address space");
 }
 
 #[cold]
@@ -60,7 +93,7 @@ impl<'a, T> Columns<'a, T> {
     /// If `data` does not hold exactly `rows * columns` numbers.
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
-        if data.len() != rows * columns {
+        if rows.checked_mul(columns) != Some(data.len()) {
             bad_block(data.len(), rows, columns, rows);
         }
         Columns { data, rows, columns, stride: rows }
@@ -72,7 +105,7 @@ impl<'a, T> Columns<'a, T> {
     /// If `stride < rows` or `data` is too short.
     #[track_caller]
     pub fn with_stride(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
-        if stride < rows || data.len() < extent(rows, columns, stride) {
+        if !holds(data.len(), rows, columns, stride) {
             bad_block(data.len(), rows, columns, stride);
         }
         Columns { data, rows, columns, stride }
@@ -140,10 +173,9 @@ impl<'a, T> Columns<'a, T> {
         if range.start > range.end || range.end > self.columns {
             bad_range("columns", &range, self.rows, self.columns);
         }
-        let start = (range.start * self.stride).min(self.data.len());
-        let length = extent(self.rows, range.len(), self.stride);
+        let (start, end) = span(self.data.len(), self.rows, self.stride, &range);
         Columns {
-            data: &self.data[start..start + length],
+            data: &self.data[start..end],
             rows: self.rows,
             columns: range.len(),
             stride: self.stride,
@@ -158,7 +190,7 @@ impl<'a, T> ColumnsMut<'a, T> {
     /// If `data` does not hold exactly `rows * columns` numbers.
     #[track_caller]
     pub fn new(data: &'a mut [T], rows: usize, columns: usize) -> Self {
-        if data.len() != rows * columns {
+        if rows.checked_mul(columns) != Some(data.len()) {
             bad_block(data.len(), rows, columns, rows);
         }
         ColumnsMut { data, rows, columns, stride: rows }
@@ -170,7 +202,7 @@ impl<'a, T> ColumnsMut<'a, T> {
     /// If `stride < rows` or `data` is too short.
     #[track_caller]
     pub fn with_stride(data: &'a mut [T], rows: usize, columns: usize, stride: usize) -> Self {
-        if stride < rows || data.len() < extent(rows, columns, stride) {
+        if !holds(data.len(), rows, columns, stride) {
             bad_block(data.len(), rows, columns, stride);
         }
         ColumnsMut { data, rows, columns, stride }
@@ -251,10 +283,9 @@ impl<'a, T> ColumnsMut<'a, T> {
         if range.start > range.end || range.end > self.columns {
             bad_range("columns", &range, self.rows, self.columns);
         }
-        let start = (range.start * self.stride).min(self.data.len());
-        let length = extent(self.rows, range.len(), self.stride);
+        let (start, end) = span(self.data.len(), self.rows, self.stride, &range);
         ColumnsMut {
-            data: &mut self.data[start..start + length],
+            data: &mut self.data[start..end],
             rows: self.rows,
             columns: range.len(),
             stride: self.stride,
@@ -270,7 +301,8 @@ impl<'a, T> ColumnsMut<'a, T> {
         if at > self.columns {
             bad_range("columns", &(0..at), self.rows, self.columns);
         }
-        let (left, right) = self.data.split_at_mut((at * self.stride).min(self.data.len()));
+        let (left, right) =
+            self.data.split_at_mut(at.saturating_mul(self.stride).min(self.data.len()));
         (
             ColumnsMut { data: left, rows: self.rows, columns: at, stride: self.stride },
             ColumnsMut {
@@ -332,8 +364,12 @@ impl<T: Real> ColumnsMut<'_, T> {
 
 impl<T: Real> Matrix<T> {
     /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// If `rows * columns` numbers do not fit into the address space.
+    #[track_caller]
     pub fn zeros(rows: usize, columns: usize) -> Self {
-        Matrix { data: vec![T::ZERO; rows * columns], rows, columns }
+        Matrix { data: vec![T::ZERO; count(rows, columns)], rows, columns }
     }
 
     /// A matrix over `data`, column after column.
@@ -342,15 +378,19 @@ impl<T: Real> Matrix<T> {
     /// If `data` does not hold exactly `rows * columns` numbers.
     #[track_caller]
     pub fn from_columns(data: Vec<T>, rows: usize, columns: usize) -> Self {
-        if data.len() != rows * columns {
+        if rows.checked_mul(columns) != Some(data.len()) {
             bad_block(data.len(), rows, columns, rows);
         }
         Matrix { data, rows, columns }
     }
 
     /// The matrix whose number in row `r` and column `j` is `f(r, j)`.
+    ///
+    /// # Panics
+    /// If `rows * columns` numbers do not fit into the address space.
+    #[track_caller]
     pub fn from_fn(rows: usize, columns: usize, mut f: impl FnMut(usize, usize) -> T) -> Self {
-        let mut data = Vec::with_capacity(rows * columns);
+        let mut data = Vec::with_capacity(count(rows, columns));
         for j in 0..columns {
             data.extend((0..rows).map(|r| f(r, j)));
         }
@@ -358,8 +398,12 @@ impl<T: Real> Matrix<T> {
     }
 
     /// Gives the matrix another shape and leaves its contents unspecified; keeps the memory.
+    ///
+    /// # Panics
+    /// If `rows * columns` numbers do not fit into the address space.
+    #[track_caller]
     pub fn resize(&mut self, rows: usize, columns: usize) {
-        self.data.resize(rows * columns, T::ZERO);
+        self.data.resize(count(rows, columns), T::ZERO);
         self.rows = rows;
         self.columns = columns;
     }
@@ -392,5 +436,76 @@ impl<T: Real> Matrix<T> {
             columns: self.columns,
             stride: self.rows,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of the address space's bits: the square wraps round to 0.
+    const HALF: usize = 1 << (usize::BITS / 2);
+
+    #[test]
+    #[should_panic(expected = "does not fit into the address space")]
+    fn a_matrix_whose_size_wraps_is_refused() {
+        Matrix::<f32>::zeros(HALF, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "does not fit into the address space")]
+    fn a_matrix_made_of_too_many_numbers_is_refused() {
+        Matrix::<f32>::from_fn(HALF, HALF, |_, _| panic!("asked for a number"));
+    }
+
+    #[test]
+    #[should_panic(expected = "does not fit into the address space")]
+    fn a_new_shape_that_wraps_is_refused() {
+        Matrix::<f32>::zeros(1, 1).resize(HALF, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 0 numbers cannot hold")]
+    fn no_numbers_are_no_large_matrix() {
+        Matrix::<f32>::from_columns(vec![], HALF, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 0 numbers cannot hold")]
+    fn no_numbers_are_no_large_block() {
+        Columns::<f32>::new(&[], HALF, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 0 numbers cannot hold")]
+    fn no_numbers_are_no_large_writable_block() {
+        ColumnsMut::<f32>::new(&mut [], HALF, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 8 numbers cannot hold")]
+    fn strides_that_wrap_are_refused() {
+        Columns::with_stride(&[0f32; 8], 8, 9, 1 << (usize::BITS - 3));
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 8 numbers cannot hold")]
+    fn writable_strides_that_wrap_are_refused() {
+        ColumnsMut::with_stride(&mut [0f32; 8], 8, 9, 1 << (usize::BITS - 3));
+    }
+
+    #[test]
+    #[should_panic(expected = "a slice of 8 numbers cannot hold")]
+    fn a_last_column_that_wraps_is_refused() {
+        Columns::with_stride(&[0f32; 8], 2, 2, usize::MAX);
+    }
+
+    #[test]
+    fn a_block_without_rows_may_have_any_stride() {
+        let mut none = [0f32; 0];
+        let block = ColumnsMut::with_stride(&mut none, 0, HALF, HALF);
+        assert!(block.as_ref().columns_range(HALF - 1..HALF).column(0).is_empty());
+        let (left, right) = block.split_at_column(HALF - 1);
+        assert_eq!((left.columns(), right.columns()), (HALF - 1, 1));
     }
 }

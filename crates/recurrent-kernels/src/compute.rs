@@ -16,25 +16,16 @@ pub struct Compute {
 }
 
 /// Why a [`Compute`] could not be made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ComputeError {
     /// Zero threads were asked for.
+    #[error("the number of threads must be at least 1")]
     NoThreads,
     /// The operating system gave no threads.
+    #[error("cannot start threads: {0}")]
     Spawn(String),
 }
-
-impl std::fmt::Display for ComputeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ComputeError::NoThreads => write!(f, "the number of threads must be at least 1"),
-            ComputeError::Spawn(reason) => write!(f, "cannot start threads: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for ComputeError {}
 
 impl Compute {
     /// One thread, the best instruction set of this processor.
@@ -114,10 +105,7 @@ impl Compute {
         let left = pieces / 2;
         let at = item.cut(left, pieces);
         let (first, second) = item.split_columns(at);
-        self.join(
-            || self.split_into(first, left, f),
-            || self.split_into(second, pieces - left, f),
-        );
+        self.join(|| self.split_into(first, left, f), || self.split_into(second, pieces - left, f));
     }
 }
 
@@ -170,6 +158,17 @@ impl<T: Send> SplitColumns for &mut [T] {
     }
     fn split_columns(self, at: usize) -> (Self, Self) {
         self.split_at_mut(at)
+    }
+}
+
+/// An index range beside a block tells each part which columns it has.
+impl SplitColumns for std::ops::Range<usize> {
+    fn width(&self) -> usize {
+        self.len()
+    }
+    fn split_columns(self, at: usize) -> (Self, Self) {
+        let middle = self.start + at;
+        (self.start..middle, middle..self.end)
     }
 }
 

@@ -8,11 +8,13 @@
 //! This is the only crate of the stack with `unsafe` code, the only one that calls faer, and the
 //! owner of the threads.
 
+mod simd;
+pub use simd::{Level, Vectorized};
+
+mod elementary;
+mod lanes;
 mod real;
 pub use real::Real;
-
-mod simd;
-pub use simd::Level;
 
 mod columns;
 pub use columns::{Columns, ColumnsMut, Matrix};
@@ -22,3 +24,18 @@ pub use compute::{Compute, ComputeError, SplitColumns};
 
 mod panels;
 pub use panels::{Panels, PanelsMut};
+
+mod gemm;
+pub use gemm::{Accum, Operand, gemm};
+
+mod product;
+pub use product::{Packed, product};
+
+pub mod activation;
+pub mod loss;
+pub mod norm;
+pub mod random;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -23,6 +23,8 @@ pub struct Panels<'a, T> {
 /// [`split`](PanelsMut::split).
 pub struct PanelsMut<'a, T> {
     /// The first number of the whole buffer, of which this value owns only its sequences' columns.
+    /// The buffer is a [`Matrix`]'s: exactly `rows * columns` numbers, and no multiple of `rows` up
+    /// to that overflows.
     data: *mut T,
     rows: usize,
     /// `offsets[t]..offsets[t + 1]` are the columns of panel `t`, of all sequences.
@@ -139,8 +141,8 @@ impl<'a, T: Real> PanelsMut<'a, T> {
     pub fn panel_ref(&self, t: usize) -> Columns<'_, T> {
         let columns = columns_of(self.offsets, t, &self.sequences);
         let count = columns.len();
-        // SAFETY: the columns are inside the buffer (checked in `new`) and belong to this value;
-        // the shared borrow of `self` keeps `panel` from handing them out for writing meanwhile.
+        // SAFETY: the columns are inside the buffer (checked in `new`; the field `data` says why no
+        // product with `rows` overflows) and belong to this value; the shared borrow of `self` keeps `panel` from handing them out for writing meanwhile.
         let data = unsafe {
             std::slice::from_raw_parts(self.data.add(columns.start * self.rows), count * self.rows)
         };
@@ -165,8 +167,8 @@ impl<'a, T: Real> PanelsMut<'a, T> {
     /// # Safety
     /// `columns` must lie in one panel and in this value's sequences, and the caller must hold an
     /// exclusive borrow of this value for `'b` and hand out no overlapping block meanwhile. The
-    /// memory is then inside the buffer (`new` checked that the offsets end at its last column)
-    /// and nobody else's: other values made by `split` own other sequences, whose columns in any
+    /// memory is then inside the buffer (`new` checked that the offsets end at its last column,
+    /// and the field `data` says why no product with `rows` overflows) and nobody else's: other values made by `split` own other sequences, whose columns in any
     /// panel are others.
     #[inline]
     unsafe fn block<'b>(&self, columns: Range<usize>) -> ColumnsMut<'b, T> {

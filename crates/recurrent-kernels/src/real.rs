@@ -52,7 +52,13 @@ pub trait Real:
 
 pub(crate) mod sealed {
     /// What the kernels need of a number and nobody else may rely on.
-    pub trait Sealed: faer::traits::RealField {}
+    pub trait Sealed:
+        faer::traits::RealField
+        + crate::lanes::Lanes
+        + crate::product::Multiply
+        + crate::elementary::Elementary
+    {
+    }
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

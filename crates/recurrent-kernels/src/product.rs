@@ -1,0 +1,573 @@
+//! The packed product: a weight matrix arranged once for the registers, multiplied many times.
+//!
+//! Forward products use it, above all the recurrent one, whose weights meet a few columns at every
+//! step. An output element is a chain of fused multiply-adds over ascending `k`, in blocks of 512
+//! terms, each block begun at zero and then added to the output. This is the order of faer's
+//! product on x86, so the two can be held against each other bit for bit; and it makes an output
+//! column independent of its neighbours: a batch gives the same bits as its columns alone.
+//!
+//! The tiling follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+//! (2008), with one change: `x` is not packed, because its columns are contiguous in `k` already.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use pulp::Simd;
+
+use crate::lanes::lane_count;
+use crate::{Accum, Columns, ColumnsMut, Compute, Level, Real};
+
+/// Terms of one chain. Fixed by the contract on bits, and short enough for the caches.
+pub(crate) const DEPTH: usize = 512;
+
+/// Columns that pass by the weights together: their block of `x` stays in the second-level cache.
+const COLUMN_BLOCK: usize = 128;
+
+/// Multiply-adds below which a second thread costs more than it brings.
+const LEAST_WORK: usize = 1 << 18;
+
+/// 64 numbers of memory that begin at a cache line, so that no vector load crosses one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A weight matrix of `rows` x `columns` in the order in which the micro-kernel reads it.
+///
+/// Rows lie in panels of two vectors (the last panel may have one), and a panel holds its rows of
+/// column 0, of column 1, and so on. What fills the last vector beyond the last row is
+/// unspecified: its sums are never stored. The value remembers the [`Level`] it was packed for.
+#[derive(Clone)]
+pub struct Packed<T> {
+    memory: Vec<Line>,
+    level: Level,
+    lanes: usize,
+    rows: usize,
+    columns: usize,
+    number: PhantomData<T>,
+}
+
+#[cold]
+#[track_caller]
+fn bad_rows(range: &Range<usize>, rows: usize, columns: usize) -> ! {
+    panic!("rows {range:?} to be packed lie outside a weight of {rows} rows x {columns} columns");
+}
+
+#[cold]
+#[track_caller]
+fn bad_product(out: (usize, usize), packed: (usize, usize), x: (usize, usize)) -> ! {
+    panic!(
+        "packed weights of {} x {} times x of {} x {} do not give an output of {} x {}",
+        packed.0, packed.1, x.0, x.1, out.0, out.1
+    );
+}
+
+#[track_caller]
+fn check_rows<T>(weight: Columns<'_, T>, rows: &[Range<usize>]) -> usize {
+    for range in rows {
+        if range.start > range.end || range.end > weight.rows() {
+            bad_rows(range, weight.rows(), weight.columns());
+        }
+    }
+    // What is too large is refused by `reshape`.
+    rows.iter().fold(0, |sum, range| sum.saturating_add(range.len()))
+}
+
+impl<T: Real> Default for Packed<T> {
+    fn default() -> Self {
+        Packed::new()
+    }
+}
+
+impl<T: Real> Packed<T> {
+    /// A matrix of no rows and no columns. Memory grows at the first pack and is then reused.
+    pub fn new() -> Self {
+        Packed {
+            memory: Vec::new(),
+            level: Level::SCALAR,
+            lanes: 1,
+            rows: 0,
+            columns: 0,
+            number: PhantomData,
+        }
+    }
+
+    /// Packs the rows of `weight` in `rows`, range after range, for products at `level`: this
+    /// value becomes (total length of the ranges) x (columns of `weight`).
+    ///
+    /// # Panics
+    /// If a range reaches outside.
+    #[track_caller]
+    pub fn pack(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+        let total = check_rows(weight, rows);
+        self.reshape(level, total, weight.columns());
+        for p in 0..self.panels() {
+            let (panel, height, first) = self.panel_mut(p);
+            let mut before = 0;
+            for range in rows {
+                // The part of this range that falls into the panel.
+                let start = first.max(before);
+                let end = (first + height).min(before + range.len());
+                if start < end {
+                    let source = range.start + (start - before);
+                    for (k, row) in panel.chunks_exact_mut(height).enumerate() {
+                        row[start - first..end - first]
+                            .copy_from_slice(&weight.column(k)[source..source + (end - start)]);
+                    }
+                }
+                before += range.len();
+            }
+        }
+    }
+
+    /// Packs the transpose of the rows of `weight` in `rows`, range after range: this value
+    /// becomes (columns of `weight`) x (total length of the ranges).
+    ///
+    /// # Panics
+    /// If a range reaches outside.
+    #[track_caller]
+    pub fn pack_transposed(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+        let total = check_rows(weight, rows);
+        self.reshape(level, weight.columns(), total);
+        if total == 0 {
+            return;
+        }
+        for p in 0..self.panels() {
+            let (panel, height, first) = self.panel_mut(p);
+            for r in 0..height.min(weight.columns() - first) {
+                let column = weight.column(first + r);
+                let source = rows.iter().flat_map(|range| &column[range.clone()]);
+                for (place, &value) in panel[r..].iter_mut().step_by(height).zip(source) {
+                    *place = value;
+                }
+            }
+        }
+    }
+
+    /// Rows of the packed matrix, M.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the packed matrix, K.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Makes room for a matrix of this shape, with unspecified contents.
+    fn reshape(&mut self, level: Level, rows: usize, columns: usize) {
+        let lanes = level.dispatch(CountLanes(PhantomData::<T>));
+        let bytes = rows
+            .checked_next_multiple_of(lanes)
+            .and_then(|padded| padded.checked_mul(columns)?.checked_mul(size_of::<T>()))
+            .expect("packed weights must fit into the address space");
+        // The memory first: the shape must never promise more than there is, even after a panic.
+        *self = Packed { memory: std::mem::take(&mut self.memory), ..Packed::new() };
+        self.memory.resize(bytes.div_ceil(size_of::<Line>()), Line([0; 64]));
+        (self.level, self.lanes, self.rows, self.columns) = (level, lanes, rows, columns);
+    }
+
+    /// Vectors of rows, of which the last may be incomplete.
+    fn vectors(&self) -> usize {
+        self.rows.div_ceil(self.lanes)
+    }
+
+    /// Panels of two vectors, of which the last may have one.
+    fn panels(&self) -> usize {
+        self.vectors().div_ceil(2)
+    }
+
+    /// Panel `p`, its height in rows (padding included), and its first row in the matrix.
+    fn panel_mut(&mut self, p: usize) -> (&mut [T], usize, usize) {
+        let first = 2 * p * self.lanes;
+        let height = self.lanes * (self.vectors() - 2 * p).min(2);
+        // SAFETY: `Line` is plain initialised bytes without padding and more strictly aligned
+        // than `T`, which is f32 or f64 (`Real` is sealed), for which all bytes are valid. The
+        // length covers only whole numbers inside the same allocation, and the exclusive borrow
+        // of `self` goes on in the result.
+        let all = unsafe {
+            std::slice::from_raw_parts_mut(
+                self.memory.as_mut_ptr().cast::<T>(),
+                self.memory.len() * (size_of::<Line>() / size_of::<T>()),
+            )
+        };
+        (&mut all[first * self.columns..(first + height) * self.columns], height, first)
+    }
+}
+
+struct CountLanes<T>(PhantomData<T>);
+
+impl<T: Real> pulp::WithSimd for CountLanes<T> {
+    type Output = usize;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        lane_count::<T, S>()
+    }
+}
+
+/// `out` (M x B) becomes, or grows by, `packed` (M x K) times `x` (K x B), on the calling thread
+/// and at the level of `packed`; allocates nothing.
+///
+/// The bits of an output element depend on its row of weights and its column of `x` alone: not on
+/// the batch, the level or the rows packed beside it. Infinities and NaN propagate; with
+/// [`Accum::Replace`] the old output is never read.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[track_caller]
+pub fn product<T: Real>(
+    out: ColumnsMut<'_, T>,
+    accum: Accum,
+    packed: &Packed<T>,
+    x: Columns<'_, T>,
+) {
+    Part::new(out, accum, packed, x).run();
+}
+
+impl Compute {
+    /// [`product`] divided among the threads, with the same bits.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn product<T: Real>(
+        &self,
+        out: ColumnsMut<'_, T>,
+        accum: Accum,
+        packed: &Packed<T>,
+        x: Columns<'_, T>,
+    ) {
+        let work = packed.rows().saturating_mul(packed.columns()).saturating_mul(x.columns());
+        let pieces = self.threads().min(work / LEAST_WORK).max(1);
+        Part::new(out, accum, packed, x).divide(self, pieces);
+    }
+}
+
+/// The panels `panels` of a product, for some of its columns.
+///
+/// Invariants, on which the unsafe code below rests: `x` points to `columns` columns of
+/// `packed.columns` readable numbers, `x_stride` apart; `out` to `columns` columns of
+/// `packed.rows` numbers, `out_stride` apart. Of the latter this value exclusively owns the rows
+/// of its panels. Both borrows last for `'a`. The place of every number that exists is computed
+/// without overflow: [`Columns`], [`ColumnsMut`] and `Packed::reshape` checked their shapes.
+pub struct Part<'a, T> {
+    packed: &'a Packed<T>,
+    panels: Range<usize>,
+    columns: usize,
+    out: *mut T,
+    out_stride: usize,
+    accum: Accum,
+    x: *const T,
+    x_stride: usize,
+    borrow: PhantomData<(&'a mut [T], &'a [T])>,
+}
+
+// SAFETY: by its invariants a `Part` is a shared borrow of `x` and of the packed weights and an
+// exclusive borrow of part of `out`; each of these may go to another thread, because `T` is f32 or
+// f64.
+unsafe impl<T: Real> Send for Part<'_, T> {}
+
+impl<'a, T: Real> Part<'a, T> {
+    #[track_caller]
+    fn new(
+        out: ColumnsMut<'a, T>,
+        accum: Accum,
+        packed: &'a Packed<T>,
+        x: Columns<'a, T>,
+    ) -> Part<'a, T> {
+        let (rows, columns) = (out.rows(), out.columns());
+        if (packed.rows(), x.rows(), x.columns()) != (rows, packed.columns(), columns) {
+            let (x, packed) = ((x.rows(), x.columns()), (packed.rows(), packed.columns()));
+            bad_product((rows, columns), packed, x);
+        }
+        let out_stride = out.stride();
+        // The views guarantee the invariants about memory.
+        Part {
+            packed,
+            panels: 0..packed.panels(),
+            columns,
+            out: out.into_slice().as_mut_ptr(),
+            out_stride,
+            accum,
+            x: x.as_slice().as_ptr(),
+            x_stride: x.stride(),
+            borrow: PhantomData,
+        }
+    }
+
+    fn run(self) {
+        T::multiply(self);
+    }
+
+    /// Halves the part until there are `pieces`. Panels are divided rather than columns as long
+    /// as there are few columns, so that the threads share the reading of the weights.
+    fn divide(self, compute: &Compute, pieces: usize) {
+        let by_panels = self.columns < 32 * pieces && self.panels.len() >= 2 * pieces;
+        let width = if by_panels { self.panels.len() } else { self.columns };
+        let pieces = pieces.min(width);
+        if pieces <= 1 {
+            return self.run();
+        }
+        let left = pieces / 2;
+        let at = width * left / pieces;
+        let (first, second) = if by_panels { self.cut_panels(at) } else { self.cut_columns(at) };
+        compute.join(|| first.divide(compute, left), || second.divide(compute, pieces - left));
+    }
+
+    fn cut_panels(self, at: usize) -> (Self, Self) {
+        let middle = self.panels.start + at;
+        let first = Part { panels: self.panels.start..middle, ..self };
+        let second = Part { panels: middle..self.panels.end, ..self };
+        (first, second)
+    }
+
+    fn cut_columns(self, at: usize) -> (Self, Self) {
+        assert!(at < self.columns);
+        // Wrapping, because a block without rows may have any stride and no memory to point into.
+        let out = self.out.wrapping_add(at.wrapping_mul(self.out_stride));
+        let x = self.x.wrapping_add(at.wrapping_mul(self.x_stride));
+        let second =
+            Part { out, x, columns: self.columns - at, panels: self.panels.clone(), ..self };
+        (Part { columns: at, ..self }, second)
+    }
+}
+
+/// The kernel for one type of number. A trait with two implementations rather than a generic
+/// function, so that this crate compiles the kernel and those above it do not compile it again.
+pub trait Multiply: Sized {
+    /// Computes `part`.
+    fn multiply(part: Part<'_, Self>);
+}
+
+impl Multiply for f32 {
+    fn multiply(part: Part<'_, f32>) {
+        part.packed.level.dispatch(part);
+    }
+}
+
+impl Multiply for f64 {
+    fn multiply(part: Part<'_, f64>) {
+        part.packed.level.dispatch(part);
+    }
+}
+
+impl<T: Real> pulp::WithSimd for Part<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // The layout in memory was made for this width; every bound below follows from it.
+        assert_eq!(self.packed.lanes, lane_count::<T, S>());
+        let depth = self.packed.columns;
+        if depth == 0 && self.accum == Accum::Replace {
+            self.block(simd, 0..0, true);
+        }
+        for k in (0..depth).step_by(DEPTH) {
+            let replace = k == 0 && self.accum == Accum::Replace;
+            self.block(simd, k..depth.min(k + DEPTH), replace);
+        }
+    }
+}
+
+impl<T: Real> Part<'_, T> {
+    /// Adds the terms `terms` to the output, or stores their sum.
+    #[inline(always)]
+    fn block<S: Simd>(&self, simd: S, terms: Range<usize>, replace: bool) {
+        for first in (0..self.columns).step_by(COLUMN_BLOCK) {
+            let columns = first..self.columns.min(first + COLUMN_BLOCK);
+            // Sums in registers: 12 of 16, or 16 of 32. That is enough to hide the latency of a
+            // multiply-add, and leaves room for two vectors of weights and for `x`; a tile with
+            // few columns takes several panels to have as many.
+            let full = match S::REGISTER_COUNT >= 32 {
+                true => columns.start + columns.len() / 8 * 8,
+                false => columns.start + columns.len() / 6 * 6,
+            };
+            match S::REGISTER_COUNT >= 32 {
+                true => self.sweep::<S, 1, 8>(simd, &terms, replace, columns.start..full),
+                false => self.sweep::<S, 1, 6>(simd, &terms, replace, columns.start..full),
+            }
+            let rest = full..columns.end;
+            match rest.len() {
+                7 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 7>(simd, &terms, replace, rest),
+                6 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 6>(simd, &terms, replace, rest),
+                5 => self.sweep::<S, 1, 5>(simd, &terms, replace, rest),
+                4 => self.sweep::<S, 1, 4>(simd, &terms, replace, rest),
+                3 => self.sweep::<S, 1, 3>(simd, &terms, replace, rest),
+                2 => self.sweep::<S, 2, 2>(simd, &terms, replace, rest),
+                1 => self.sweep::<S, 4, 1>(simd, &terms, replace, rest),
+                _ => {}
+            }
+        }
+    }
+
+    /// Brings every panel to `columns`, in tiles of `N` columns and `P` panels; what remains of
+    /// the panels goes one by one.
+    #[inline(always)]
+    fn sweep<S: Simd, const P: usize, const N: usize>(
+        &self,
+        simd: S,
+        terms: &Range<usize>,
+        replace: bool,
+        columns: Range<usize>,
+    ) {
+        if columns.is_empty() {
+            return;
+        }
+        let whole = self.panels.end.min(self.packed.vectors() / 2);
+        let mut p = self.panels.start;
+        while P > 1 && p + P <= whole {
+            self.tiles::<S, P, 2, N>(simd, terms, replace, p, &columns);
+            p += P;
+        }
+        while p < whole {
+            self.tiles::<S, 1, 2, N>(simd, terms, replace, p, &columns);
+            p += 1;
+        }
+        if p < self.panels.end {
+            self.tiles::<S, 1, 1, N>(simd, terms, replace, p, &columns);
+        }
+    }
+
+    /// Panels `p..p + P`, each of `V` vectors, times `columns`, whose number `N` divides.
+    #[inline(always)]
+    fn tiles<S: Simd, const P: usize, const V: usize, const N: usize>(
+        &self,
+        simd: S,
+        terms: &Range<usize>,
+        replace: bool,
+        p: usize,
+        columns: &Range<usize>,
+    ) {
+        let lanes = lane_count::<T, S>();
+        let height = V * lanes;
+        let first_row = 2 * p * lanes;
+        let depth = self.packed.columns;
+        let weights = self.packed.memory.as_ptr().cast::<T>();
+        let weights = weights.wrapping_add(first_row * depth + terms.start * height);
+        for j in columns.clone().step_by(N) {
+            let x = self.x.wrapping_add(j.wrapping_mul(self.x_stride)).wrapping_add(terms.start);
+            let out = self.out.wrapping_add(j.wrapping_mul(self.out_stride));
+            let out = out.wrapping_add(first_row);
+            // SAFETY: panels `p..p + P` have `V` vectors each and lie one after the other from
+            // `first_row * depth` on, `terms` lies inside a panel, and columns `j..j + N` exist:
+            // `Part`'s invariants then give readable memory for all that `tile` reads.
+            let sums = unsafe {
+                tile::<T, S, P, V, N>(simd, terms.len(), weights, height * depth, x, self.x_stride)
+            };
+            let rows = self.packed.rows - first_row;
+            if rows >= P * height {
+                for n in 0..N {
+                    for q in 0..P {
+                        for v in 0..V {
+                            // SAFETY: column `j + n` exists and has all rows of the `P` panels,
+                            // which this value owns for writing. Any alignment is allowed.
+                            unsafe {
+                                let row = (q * V + v) * lanes;
+                                let place = out.add(n * self.out_stride + row).cast();
+                                let sum = sums[n][q][v];
+                                store::<T, S>(simd, place, sum, replace);
+                            }
+                        }
+                    }
+                }
+            } else {
+                // SAFETY: column `j + n` exists for `n < N`, its remaining `rows` rows belong to
+                // these panels, which this value owns for writing, and there are more sums.
+                unsafe {
+                    // A copy: the address of the sums themselves would keep them in memory.
+                    let copy = sums;
+                    let sums = (&raw const copy).cast::<T>();
+                    write_rows(out, self.out_stride, rows, sums, P * height, N, replace);
+                }
+            }
+        }
+    }
+}
+
+/// The sums over `depth` terms of `P` panels of `V` vectors with `N` columns, each a chain of
+/// fused multiply-adds in ascending order that begins at zero.
+///
+/// # Safety
+/// From `weights` on, `P` panels must be readable `panel_length` numbers apart, each for `depth`
+/// times `V` vectors; from `x` on, `N` columns of `depth` numbers, `x_stride` apart.
+#[inline(always)]
+unsafe fn tile<T: Real, S: Simd, const P: usize, const V: usize, const N: usize>(
+    simd: S,
+    depth: usize,
+    weights: *const T,
+    panel_length: usize,
+    x: *const T,
+    x_stride: usize,
+) -> [[[T::Vector<S>; V]; P]; N] {
+    let zero = T::splat(simd, T::ZERO);
+    let lanes = lane_count::<T, S>();
+    let mut sums = [[[zero; V]; P]; N];
+    for k in 0..depth {
+        let mut w = [[zero; V]; P];
+        for q in 0..P {
+            for v in 0..V {
+                // SAFETY: vector `v` of term `k < depth` of panel `q`; readable by the contract.
+                w[q][v] = unsafe {
+                    let place = weights.add(q * panel_length + (k * V + v) * lanes);
+                    place.cast::<T::Vector<S>>().read_unaligned()
+                };
+            }
+        }
+        for n in 0..N {
+            // SAFETY: term `k < depth` of column `n < N`; readable by the contract.
+            let value = T::splat(simd, unsafe { *x.add(n * x_stride + k) });
+            for q in 0..P {
+                for v in 0..V {
+                    sums[n][q][v] = T::mul_add_lanes(simd, w[q][v], value, sums[n][q][v]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Stores `columns` columns of `rows` sums at `out`, or adds them to what is there.
+///
+/// # Safety
+/// From `out` on, `columns` columns of `rows` numbers, `stride` apart, must be writable, and
+/// initialised unless `replace`; from `sums` on, as many must be readable, `sums_stride` apart.
+#[inline(never)]
+unsafe fn write_rows<T: Real>(
+    out: *mut T,
+    stride: usize,
+    rows: usize,
+    sums: *const T,
+    sums_stride: usize,
+    columns: usize,
+    replace: bool,
+) {
+    for n in 0..columns {
+        for r in 0..rows {
+            // SAFETY: row `r < rows` of column `n < columns`, in both; by the contract.
+            unsafe {
+                let sum = *sums.add(n * sums_stride + r);
+                let place = out.add(n * stride + r);
+                *place = if replace { sum } else { *place + sum };
+            }
+        }
+    }
+}
+
+/// Stores `sum` at `place`, or adds it to what is there.
+///
+/// # Safety
+/// `place` must be writable, at any alignment, and initialised unless `replace`.
+#[inline(always)]
+unsafe fn store<T: Real, S: Simd>(
+    simd: S,
+    place: *mut T::Vector<S>,
+    sum: T::Vector<S>,
+    replace: bool,
+) {
+    // SAFETY: by the contract.
+    unsafe {
+        place.write_unaligned(match replace {
+            true => sum,
+            false => T::add_lanes(simd, place.read_unaligned(), sum),
+        });
+    }
+}
