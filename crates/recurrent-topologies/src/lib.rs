@@ -1,3 +1,49 @@
-//! Recurrent cells through time and depth: ragged batches, stacks, backpropagation through time, whole models.
+//! Recurrent cells through time and depth: ragged batches, stacks of layers, backpropagation
+//! through time, whole models, and drawing tokens from what they say.
+//!
+//! [`Lengths`] puts sequences of different lengths into one batch without padding. A [`Stack`]
+//! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
+//! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
+//! stack, [`ManyToManyStream`] the same model token by token, [`Sampler`] draws the next token.
 
 #![forbid(unsafe_code)]
+
+mod lengths;
+pub use lengths::Lengths;
+
+mod state;
+pub use state::{LayerState, State};
+
+mod probe;
+pub use probe::{Observation, Probe};
+
+mod layer;
+pub use layer::{Input, InputGradient};
+
+mod tape;
+pub use tape::{Recorded, Tape, Turned};
+
+mod stack;
+pub use stack::{Noise, Stack};
+
+mod stepwise;
+pub use stepwise::{Retreating, Reversed, Taping};
+
+mod stream;
+pub use stream::StackStream;
+
+mod token_input;
+pub use token_input::{TokenInput, TokenInputTape};
+
+mod many_to_many;
+pub use many_to_many::{
+    ConfigError, ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream,
+    ManyToManyTape, TokenEncoding,
+};
+
+mod decoding;
+pub use decoding::{Sampler, Sampling, SamplingError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,79 @@
+//! A stack that runs step by step without a tape: for streaming and for decoding.
+
+use recurrent_cells::{Cell, PackedCell, Parameters, StateRef};
+use recurrent_kernels::{Columns, Compute, Matrix, Real};
+
+use crate::layer::input_product;
+use crate::{Input, Stack, State};
+
+/// A stack with weights packed once, and a state that moves on with every step. With one
+/// thread a step allocates nothing; its bits are those of [`Stack::run`] over the whole sequence.
+///
+/// It owns its copy of the weights: parameters that change later do not reach it.
+pub struct StackStream<T, C> {
+    compute: Compute,
+    layers: Vec<StreamLayer<T, C>>,
+    state: State<T>,
+    next: State<T>,
+}
+
+struct StreamLayer<T, C> {
+    cell: C,
+    packed: PackedCell<T>,
+    gates: Matrix<T>,
+}
+
+impl<T: Real, C: Cell> StackStream<T, C> {
+    /// Packs the weights of `stack`; the state is zero, for `batch` sequences.
+    pub fn new(
+        compute: &Compute,
+        stack: &Stack<C>,
+        parameters: &Parameters<T>,
+        batch: usize,
+    ) -> Self {
+        let layers = stack
+            .layers()
+            .map(|(cell, slots)| {
+                let mut packed = PackedCell::new(cell);
+                packed.pack(compute.level(), cell, slots, parameters);
+                packed.pack_input(compute.level(), cell, slots, parameters);
+                let gates = Matrix::zeros(cell.shape().tape_rows, batch);
+                StreamLayer { cell: cell.clone(), packed, gates }
+            })
+            .collect();
+        let state = stack.zero_state(batch);
+        StackStream { compute: compute.clone(), layers, next: state.clone(), state }
+    }
+
+    /// The state after the last step.
+    pub fn state(&self) -> &State<T> {
+        &self.state
+    }
+
+    /// The state that the next step starts from, to be set. Its shape must stay.
+    pub fn state_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+
+    /// Takes one step of every sequence and gives the last layer's h, `hidden_size` x batch.
+    ///
+    /// # Panics
+    /// If the input's shape does not fit, or the state was set to one of another shape.
+    #[track_caller]
+    pub fn step(&mut self, input: Input<'_, T>) -> Columns<'_, T> {
+        let shapes = self.layers.iter().map(|layer| layer.cell.shape());
+        self.state.assert_shapes(shapes, self.next.batch());
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let (below, next) = self.next.layers.split_at_mut(index);
+            let input = below.last().map_or(input, |below| Input::Columns(below.h.as_ref()));
+            let (gates, now) = (&mut layer.gates, &self.state.layers[index]);
+            input_product(&layer.packed, &self.compute, gates.as_mut(), input);
+            let previous = StateRef { h: now.h.as_ref(), c: now.c.as_ref() };
+            let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
+            let level = self.compute.level();
+            layer.packed.forward(level, &layer.cell, gates.as_mut(), previous, h, c);
+        }
+        std::mem::swap(&mut self.state, &mut self.next);
+        self.state.layers.last().expect("a stack has at least one layer").h.as_ref()
+    }
+}
