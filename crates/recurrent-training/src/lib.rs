@@ -1,3 +1,30 @@
-//! Losses, truncated backpropagation through time, clipping, optimisers and the training step for recurrent networks.
+//! Training of recurrent networks: losses, truncated backpropagation through time, clipping,
+//! optimisers, schedules, and the training step.
+//!
+//! A [`Trainer`] is a machine that takes one step at a time. The loop around it, the clock, the
+//! terminal and the files belong to whoever drives it. An [`Objective`] is a model with a loss on
+//! top; [`Windows`] cuts a long text into batches.
 
 #![forbid(unsafe_code)]
+
+mod windows;
+pub use windows::{Window, Windows};
+
+mod objective;
+pub use objective::{Loss, ManyToManyObjective, Objective};
+
+mod clip;
+pub use clip::clip_by_global_norm;
+
+mod optimizer;
+pub use optimizer::{Optimizer, OptimizerConfig};
+
+mod schedule;
+pub use schedule::Schedule;
+
+mod trainer;
+pub use trainer::{ConfigError, StepReport, Trainer, TrainerConfig, TrainingError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,219 @@
+//! What a trainer makes smaller: a model with a loss on top.
+
+use recurrent_cells::Parameters;
+use recurrent_kernels::{Compute, Real, loss};
+use recurrent_topologies::{ManyToMany, ManyToManyRecorded, ManyToManyTape, Noise, Probe, State};
+
+use crate::Window;
+
+/// A loss over some predictions, in nats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// The sum over predictions.
+    pub sum: f64,
+    /// How many predictions.
+    pub count: usize,
+}
+
+impl Loss {
+    /// Nats for each prediction; NaN if there are none.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+impl std::ops::AddAssign for Loss {
+    fn add_assign(&mut self, other: Loss) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+/// A model with a loss on top, whose gradients a [`Trainer`](crate::Trainer) follows.
+pub trait Objective<T: Real> {
+    /// What a step learns from.
+    type Batch;
+
+    /// The loss of `batch`; adds the gradient of its mean to `gradients`. `step` counts the
+    /// training's steps from 0 and decides the dropout masks.
+    ///
+    /// What is carried to the next batch changes only with [`commit`](Self::commit): a step that
+    /// is refused for its numbers must leave nothing of them behind.
+    fn gradients(
+        &mut self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        batch: &Self::Batch,
+        step: u64,
+        gradients: &mut Parameters<T>,
+        probe: &impl Probe<T>,
+    ) -> Loss;
+
+    /// The step of the last [`gradients`](Self::gradients) is taken: carries what that batch left.
+    /// Does nothing if it was called before, or if nothing is carried.
+    fn commit(&mut self);
+
+    /// The loss of `batch` without gradients and without dropout.
+    ///
+    /// It carries its state like a step, and overwrites that of a training: use an objective of
+    /// its own to evaluate.
+    fn evaluate(
+        &mut self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        batch: &Self::Batch,
+    ) -> Loss;
+
+    /// Calls `f` with the name and the numbers of everything that it carries from batch to batch.
+    fn visit(&self, f: &mut dyn FnMut(&str, &[T]));
+
+    /// As [`visit`](Self::visit), writable.
+    fn visit_mut(&mut self, f: &mut dyn FnMut(&str, &mut [T]));
+}
+
+/// Cross-entropy at every step of a [`ManyToMany`], with the state carried from window to window.
+pub struct ManyToManyObjective<T> {
+    model: ManyToMany<T>,
+    seed: u64,
+    tape: ManyToManyTape<T>,
+    /// The state before the next window.
+    state: State<T>,
+    /// The state after the last window, not yet committed if `pending`.
+    next_state: State<T>,
+    pending: bool,
+    losses: Vec<f64>,
+}
+
+/// Steps of different batches never share a dropout mask as long as a batch has fewer steps.
+const MOST_STEPS: u64 = 1 << 24;
+
+impl<T: Real> ManyToManyObjective<T> {
+    /// Windows of `batch` sequences; `seed` decides the dropout masks.
+    pub fn new(model: ManyToMany<T>, batch: usize, seed: u64) -> Self {
+        ManyToManyObjective {
+            seed,
+            tape: ManyToManyTape::default(),
+            state: model.zero_state(batch),
+            next_state: model.zero_state(batch),
+            pending: false,
+            losses: vec![],
+            model,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ManyToMany<T> {
+        &self.model
+    }
+
+    /// Runs a window from its initial state to its logits, and notes the state that it leaves.
+    fn forward<'s>(
+        &'s mut self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        window: &'s Window,
+        noise: Option<Noise>,
+    ) -> Forward<'s, T> {
+        let ManyToManyObjective { model, tape, state, next_state, pending, losses, .. } = self;
+        let Window { tokens, lengths, carries_state, .. } = window;
+        losses.resize(tokens.len(), 0.0);
+        if !carries_state {
+            next_state.reset();
+        }
+        let initial = if *carries_state { &*state } else { &*next_state };
+        let recorded = model.forward(compute, parameters, tokens, initial, lengths, noise, tape);
+        recorded.final_state(next_state);
+        *pending = true;
+        Forward { model, recorded, losses }
+    }
+}
+
+/// A window that has run forward, and where its losses go.
+struct Forward<'s, T> {
+    model: &'s ManyToMany<T>,
+    recorded: ManyToManyRecorded<'s, T>,
+    losses: &'s mut [f64],
+}
+
+/// The number of a step's first time step, in which dropout masks are counted.
+///
+/// # Panics
+/// If the window is so long that its masks would be those of the next step.
+#[track_caller]
+fn first_time_step(step: u64, time_steps: usize) -> u64 {
+    assert!(
+        time_steps as u64 <= MOST_STEPS,
+        "a window of {time_steps} steps is longer than {MOST_STEPS} and would share dropout masks"
+    );
+    step.wrapping_mul(MOST_STEPS)
+}
+
+impl<T: Real> Objective<T> for ManyToManyObjective<T> {
+    type Batch = Window;
+
+    /// # Panics
+    /// If the window does not fit the model or the batch, or has more than 2^24 time steps, which
+    /// would share dropout masks with the next.
+    fn gradients(
+        &mut self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        window: &Window,
+        step: u64,
+        gradients: &mut Parameters<T>,
+        probe: &impl Probe<T>,
+    ) -> Loss {
+        let first_step = first_time_step(step, window.lengths.steps());
+        let noise = Some(Noise { seed: self.seed, first_step });
+        let Forward { model, mut recorded, losses } =
+            self.forward(compute, parameters, window, noise);
+
+        // The gradient of the mean: forward turns round here.
+        let scale = T::from_f64(1.0 / losses.len() as f64);
+        let logits = recorded.logits_mut();
+        loss::softmax_cross_entropy(compute, logits, &window.targets, scale, losses);
+        model.backward(recorded, compute, parameters, gradients, probe);
+        Loss { sum: losses.iter().sum(), count: losses.len() }
+    }
+
+    fn commit(&mut self) {
+        if std::mem::take(&mut self.pending) {
+            std::mem::swap(&mut self.state, &mut self.next_state);
+        }
+    }
+
+    fn evaluate(&mut self, compute: &Compute, parameters: &Parameters<T>, window: &Window) -> Loss {
+        let Forward { recorded, losses, .. } = self.forward(compute, parameters, window, None);
+        loss::cross_entropy(compute, recorded.logits(), &window.targets, losses);
+        let loss = Loss { sum: losses.iter().sum(), count: losses.len() };
+        self.commit();
+        loss
+    }
+
+    fn visit(&self, f: &mut dyn FnMut(&str, &[T])) {
+        self.state.visit(|name, matrix| f(name, matrix.as_slice()));
+    }
+
+    fn visit_mut(&mut self, f: &mut dyn FnMut(&str, &mut [T])) {
+        // What is written now must not be replaced by what an earlier batch left.
+        self.pending = false;
+        self.state.visit_mut(f);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_have_masks_of_their_own_as_long_as_windows_allow() {
+        let longest = MOST_STEPS as usize;
+        assert_eq!(first_time_step(3, longest) + MOST_STEPS, first_time_step(4, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "would share dropout masks")]
+    fn longer_windows_are_refused() {
+        first_time_step(0, MOST_STEPS as usize + 1);
+    }
+}

@@ -1,0 +1,408 @@
+//! Training a many-to-many model: gradients through everything, the same bits at any thread count
+//! and after a restart, a state that is carried, and numbers that must not pass.
+
+use proptest::prelude::*;
+use recurrent_cells::{CellKind, Parameters};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Compute, Real};
+use recurrent_testkit::gradient::assert_gradient;
+use recurrent_topologies::{
+    Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe, TokenEncoding,
+};
+use recurrent_training::{
+    Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
+    TrainingError, Window, Windows,
+};
+
+fn configs(classes: usize) -> impl Strategy<Value = ManyToManyConfig> {
+    (
+        2usize..30,
+        prop_oneof![Just(TokenEncoding::OneHot), (1usize..5).prop_map(TokenEncoding::Embedding)],
+        prop::sample::select(&CellKind::ALL[..]),
+        1usize..5,
+        1usize..=3,
+        prop::sample::select(vec![0.0, 0.3]),
+    )
+        .prop_map(
+            move |(vocabulary_size, encoding, cell, hidden_size, num_layers, dropout)| {
+                ManyToManyConfig {
+                    vocabulary_size,
+                    classes,
+                    encoding,
+                    cell,
+                    hidden_size,
+                    num_layers,
+                    dropout,
+                }
+            },
+        )
+}
+
+fn build<T: Real>(config: &ManyToManyConfig) -> (ManyToMany<T>, Parameters<T>) {
+    let model = config.build().unwrap();
+    let parameters = model.initialize(&mut Generator::new(1, 0), Some(1.0));
+    (model, parameters)
+}
+
+fn tokens(generator: &mut Generator, count: usize, below: usize) -> Vec<u32> {
+    (0..count).map(|_| generator.below(below as u64) as u32).collect()
+}
+
+/// A text of period 7 that a small model can learn.
+fn text(length: usize) -> Vec<u32> {
+    (0..length).map(|k| [0, 1, 2, 3, 1, 2, 4][k % 7]).collect()
+}
+
+fn small(dropout: f64) -> ManyToManyConfig {
+    ManyToManyConfig {
+        vocabulary_size: 5,
+        classes: 5,
+        encoding: TokenEncoding::Embedding(3),
+        cell: CellKind::Lstm,
+        hidden_size: 9,
+        num_layers: 2,
+        dropout,
+    }
+}
+
+const ADAM: TrainerConfig = TrainerConfig {
+    optimizer: OptimizerConfig::ADAM,
+    learning_rate: 0.02,
+    schedule: Schedule::Cosine { steps: 40 },
+    clip_norm: Some(0.5),
+};
+
+type SmallTrainer = Trainer<f32, ManyToManyObjective<f32>>;
+
+fn trainer(config: TrainerConfig, dropout: f64, threads: usize, batch: usize) -> SmallTrainer {
+    let (model, parameters) = build(&small(dropout));
+    let objective = ManyToManyObjective::new(model, batch, 11);
+    Trainer::new(config, Compute::new(threads).unwrap(), objective, parameters).unwrap()
+}
+
+fn train(trainer: &mut SmallTrainer, windows: &Windows<'_>, steps: usize) -> Vec<f64> {
+    let first = trainer.steps() as usize;
+    (first..first + steps)
+        .map(|k| trainer.step(&windows.get(k % windows.count())).unwrap().loss.mean())
+        .collect()
+}
+
+fn numbers(trainer: &SmallTrainer) -> Vec<(String, Vec<f32>)> {
+    let mut all = Vec::new();
+    trainer.visit(|name, _, data| all.push((name.to_string(), data.to_vec())));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn gradients_agree_with_central_differences(
+        config in configs(4),
+        lengths in prop::collection::vec(1usize..5, 1..4),
+        seed in any::<u64>(),
+    ) {
+        let (model, mut parameters) = build::<f64>(&config);
+        let mut generator = Generator::new(seed, 0);
+        let lengths = Lengths::new(&lengths);
+        let window = Window {
+            tokens: tokens(&mut generator, lengths.columns(), config.vocabulary_size),
+            targets: tokens(&mut generator, lengths.columns(), config.classes),
+            lengths,
+            carries_state: false,
+        };
+        let compute = Compute::sequential();
+        let batch = window.lengths.batch();
+        let mut objective = ManyToManyObjective::new(model, batch, 3);
+        let mut gradients = parameters.zeros_like();
+        objective.gradients(&compute, &parameters, &window, 7, &mut gradients, &());
+
+        let mut scratch = parameters.zeros_like();
+        let mut point = parameters.as_slice().to_vec();
+        assert_gradient("parameters", &mut point, gradients.as_slice(), |point| {
+            parameters.as_mut_slice().copy_from_slice(point);
+            scratch.as_mut_slice().fill(0.0);
+            objective.gradients(&compute, &parameters, &window, 7, &mut scratch, &()).mean()
+        });
+    }
+
+    #[test]
+    fn a_stream_has_the_bits_of_forward(config in configs(6), seed in any::<u64>()) {
+        let (model, parameters) = build::<f32>(&config);
+        let mut generator = Generator::new(seed, 0);
+        let (batch, steps) = (3, 6);
+        let tokens = tokens(&mut generator, batch * steps, config.vocabulary_size);
+        let compute = Compute::sequential();
+        let (initial, lengths) = (model.zero_state(batch), Lengths::equal(batch, steps));
+        let mut tape = ManyToManyTape::default();
+        let recorded =
+            model.forward(&compute, &parameters, &tokens, &initial, &lengths, None, &mut tape);
+        let mut stream = ManyToManyStream::new(&compute, &model, parameters.clone(), batch);
+        for t in 0..steps {
+            let columns = t * batch..(t + 1) * batch;
+            let logits = stream.step(&tokens[columns.clone()]);
+            let expected = recorded.logits().columns_range(columns);
+            prop_assert_eq!(logits.as_slice(), expected.as_slice());
+        }
+    }
+}
+
+#[test]
+fn training_has_the_same_bits_at_any_thread_count() {
+    let text = text(2000);
+    let windows = Windows::new(&text, 24, 11);
+    let run = |threads| {
+        let mut trainer = trainer(ADAM, 0.2, threads, 24);
+        let losses = train(&mut trainer, &windows, 12);
+        (losses, numbers(&trainer))
+    };
+    let expected = run(1);
+    assert_eq!(run(2), expected);
+    assert_eq!(run(3), expected);
+}
+
+/// As above, in shapes above every threshold from which work is divided among threads.
+#[test]
+fn large_training_has_the_same_bits_at_any_thread_count() {
+    let config = ManyToManyConfig {
+        vocabulary_size: 300,
+        classes: 300,
+        encoding: TokenEncoding::Embedding(40),
+        cell: CellKind::Lstm,
+        hidden_size: 160,
+        num_layers: 1,
+        dropout: 0.2,
+    };
+    let text = tokens(&mut Generator::new(2, 0), 32 * 80 + 1, 300);
+    let windows = Windows::new(&text, 32, 40);
+    let run = |threads| {
+        let (model, parameters) = build::<f32>(&config);
+        let objective = ManyToManyObjective::new(model, 32, 11);
+        let compute = Compute::new(threads).unwrap();
+        let mut trainer = Trainer::new(ADAM, compute, objective, parameters).unwrap();
+        train(&mut trainer, &windows, 3);
+        let mut bits = Vec::new();
+        trainer.visit(|_, _, data| bits.extend(data.iter().map(|x| x.to_bits())));
+        bits
+    };
+    let expected = run(1);
+    for threads in [2, 3] {
+        let bits = run(threads);
+        let other = bits.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        assert!(bits == expected, "{other} numbers of {} differ, {threads} threads", bits.len());
+    }
+}
+
+#[test]
+fn a_report_says_what_clipping_did() {
+    let text = text(200);
+    let windows = Windows::new(&text, 4, 10);
+    let step = |clip_norm| {
+        let mut trainer = trainer(TrainerConfig { clip_norm, ..ADAM }, 0.0, 1, 4);
+        let report = trainer.step(&windows.get(0)).unwrap();
+        let squares = trainer.gradients().as_slice().iter().map(|&g| f64::from(g).powi(2));
+        (report.clipped, report.gradient_norm, squares.sum::<f64>().sqrt())
+    };
+    let (clipped, norm, after) = step(None);
+    assert!(!clipped && norm > 0.0 && (norm - after).abs() < 1e-6 * norm);
+    assert_eq!(step(Some(2.0 * norm)), (false, norm, after));
+    let (clipped, before, after) = step(Some(0.5 * norm));
+    assert!(clipped && before == norm, "{before} and {norm}");
+    assert!((after - 0.5 * norm).abs() < 1e-6 * norm, "{after} and {norm}");
+}
+
+/// The gradient that it is told to give, to look at what a trainer does with it.
+struct Constant(f32);
+
+impl Objective<f32> for Constant {
+    type Batch = ();
+
+    fn gradients(
+        &mut self,
+        _: &Compute,
+        _: &Parameters<f32>,
+        _: &(),
+        _: u64,
+        gradients: &mut Parameters<f32>,
+        _: &impl Probe<f32>,
+    ) -> Loss {
+        gradients.as_mut_slice()[0] = self.0;
+        Loss { sum: 1.0, count: 1 }
+    }
+    fn commit(&mut self) {}
+    fn evaluate(&mut self, _: &Compute, _: &Parameters<f32>, _: &()) -> Loss {
+        Loss::default()
+    }
+    fn visit(&self, _: &mut dyn FnMut(&str, &[f32])) {}
+    fn visit_mut(&mut self, _: &mut dyn FnMut(&str, &mut [f32])) {}
+}
+
+#[test]
+fn gradients_whose_square_overflows_are_refused() {
+    for clip_norm in [None, Some(1.0)] {
+        let config = TrainerConfig { clip_norm, ..ADAM };
+        let (_, parameters) = build::<f32>(&small(0.0));
+        let step = |gradient: f32| {
+            let (config, parameters) = (config.clone(), parameters.clone());
+            let objective = Constant(gradient);
+            let mut trainer =
+                Trainer::new(config, Compute::sequential(), objective, parameters).unwrap();
+            let result = trainer.step(&());
+            assert_eq!(*trainer.parameters() == build(&small(0.0)).1, result.is_err());
+            result
+        };
+        assert!(step(1e19).is_ok());
+        let error = step(1e21).unwrap_err();
+        assert!(matches!(error, TrainingError::GradientTooLarge { step: 1, .. }), "{error}");
+        for gradient in [f32::NAN, f32::NEG_INFINITY] {
+            let error = step(gradient).unwrap_err();
+            assert!(matches!(error, TrainingError::NonFiniteGradient { step: 1, .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_step_can_be_followed_by_another() {
+    let text = text(200);
+    let windows = Windows::new(&text, 4, 10);
+    let mut whole = trainer(ADAM, 0.2, 1, 4);
+    train(&mut whole, &windows, 3);
+    let mut disturbed = trainer(ADAM, 0.2, 1, 4);
+    train(&mut disturbed, &windows, 2);
+    let weight = |trainer: &mut SmallTrainer, value: f32| {
+        let mut old = 0.0;
+        let result = trainer.restore(2, |name, _, data: &mut [f32]| {
+            if name == "parameters/readout.weight" {
+                old = std::mem::replace(&mut data[0], value);
+            }
+            Ok::<_, ()>(())
+        });
+        result.unwrap();
+        old
+    };
+    let old = weight(&mut disturbed, f32::NAN);
+    // Neither a window that carries the state nor one that starts anew may leave a trace.
+    for index in [2, 0] {
+        disturbed.step(&windows.get(index)).unwrap_err();
+    }
+    weight(&mut disturbed, old);
+    disturbed.step(&windows.get(2)).unwrap();
+    assert_eq!(numbers(&disturbed), numbers(&whole));
+}
+
+#[test]
+fn a_restored_training_goes_on_with_the_same_bits() {
+    for optimizer in [OptimizerConfig::ADAM, OptimizerConfig::Sgd] {
+        let config = TrainerConfig { optimizer, ..ADAM };
+        let text = text(900);
+        let windows = Windows::new(&text, 6, 8);
+        let mut whole = trainer(config.clone(), 0.2, 1, 6);
+        train(&mut whole, &windows, 7);
+        let saved = numbers(&whole);
+        let losses = train(&mut whole, &windows, 9);
+
+        let mut resumed = trainer(config, 0.2, 1, 6);
+        let mut blocks = saved.iter();
+        resumed
+            .restore(7, |name, _, data| {
+                let (saved_name, saved) = blocks.next().ok_or("too few")?;
+                assert_eq!(saved_name, name);
+                data.copy_from_slice(saved);
+                Ok::<_, &str>(())
+            })
+            .unwrap();
+        assert_eq!(train(&mut resumed, &windows, 9), losses);
+        assert_eq!(numbers(&resumed), numbers(&whole));
+    }
+}
+
+#[test]
+fn the_state_is_carried_from_window_to_window() {
+    // Without learning, the loss of a text does not depend on how it is cut into windows.
+    let text = text(400);
+    let (model, parameters) = build::<f64>(&small(0.0));
+    let loss = |steps: usize| {
+        let windows = Windows::new(&text, 3, steps);
+        let mut objective = ManyToManyObjective::new(model.clone(), 3, 0);
+        let compute = Compute::sequential();
+        let sum: f64 = (0..windows.count())
+            .map(|k| objective.evaluate(&compute, &parameters, &windows.get(k)).sum)
+            .sum();
+        sum / windows.predictions() as f64
+    };
+    assert!((loss(5) - loss(133)).abs() < 1e-12, "{} and {}", loss(5), loss(133));
+}
+
+#[test]
+fn a_period_is_learnt() {
+    let text = text(3000);
+    let windows = Windows::new(&text, 8, 14);
+    let config = TrainerConfig { schedule: Schedule::Constant, ..ADAM };
+    let mut trainer = trainer(config, 0.0, 2, 8);
+    let losses = train(&mut trainer, &windows, 120);
+    assert!(losses[0] > 1.3, "starts at {}", losses[0]);
+    // Only the first letters of a stream cannot be known.
+    assert!(losses[119] < 0.1, "ends at {}", losses[119]);
+}
+
+#[test]
+fn what_is_not_finite_never_reaches_the_parameters() {
+    let text = text(200);
+    let windows = Windows::new(&text, 4, 10);
+    let mut trainer = trainer(ADAM, 0.0, 1, 4);
+    train(&mut trainer, &windows, 2);
+    // An infinite weight in the readout makes the loss NaN.
+    trainer
+        .restore(2, |name, _, data: &mut [f32]| {
+            if name == "parameters/readout.weight" {
+                data[0] = f32::INFINITY;
+            }
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    let before = numbers(&trainer);
+    let error = trainer.step(&windows.get(2)).unwrap_err();
+    assert!(matches!(error, TrainingError::NonFiniteLoss { step: 3, .. }), "{error}");
+    assert_eq!(trainer.steps(), 2);
+    assert_eq!(numbers(&trainer), before);
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    let refused = |config: TrainerConfig| config.check().unwrap_err().to_string();
+    for learning_rate in [f64::NAN, -0.1, f64::INFINITY] {
+        let message = refused(TrainerConfig { learning_rate, ..ADAM });
+        assert!(message.contains("learning rate must be finite"), "{message}");
+    }
+    for clip_norm in [Some(0.0), Some(f64::NAN), Some(-1.0)] {
+        let message = refused(TrainerConfig { clip_norm, ..ADAM });
+        assert!(message.contains("clip norm must be above 0"), "{message}");
+    }
+    let adam = |beta1, beta2, epsilon| TrainerConfig {
+        optimizer: OptimizerConfig::Adam { beta1, beta2, epsilon },
+        ..ADAM
+    };
+    // Good in f64 and degenerate in f32.
+    for (config, field) in [
+        (adam(0.9, 0.999, 1e-50), "epsilon must be above 0"),
+        (adam(0.9, 0.999, 1e39), "epsilon must be finite"),
+        (adam(1.0 - 1e-9, 0.999, 1e-8), "beta1 must be in [0, 1)"),
+        (adam(0.9, 1.0 - 1e-9, 1e-8), "beta2 must be in [0, 1)"),
+        (TrainerConfig { learning_rate: 1e39, ..ADAM }, "learning rate must be finite"),
+        (TrainerConfig { learning_rate: 1e38, ..ADAM }, "rate / (1 - beta1) must be finite"),
+        (TrainerConfig { clip_norm: Some(1e-60), ..ADAM }, "clip norm must be above 0"),
+    ] {
+        config.check_for::<f64>().unwrap();
+        let message = config.check_for::<f32>().unwrap_err().to_string();
+        assert!(message.contains(field) && message.contains("f32"), "{message}");
+        let (model, parameters) = build::<f32>(&small(0.0));
+        let objective = ManyToManyObjective::new(model, 4, 0);
+        assert!(Trainer::new(config, Compute::sequential(), objective, parameters).is_err());
+    }
+    assert!(refused(adam(0.9, 0.999, f64::INFINITY)).contains("epsilon must be finite"));
+    let config = ManyToManyConfig { hidden_size: 0, ..small(0.0) };
+    assert_eq!(config.build::<f32>().unwrap_err().to_string(), "hidden size must be at least 1");
+    let config = ManyToManyConfig { dropout: 1.5, ..small(0.0) };
+    let message = config.build::<f32>().unwrap_err().to_string();
+    assert_eq!(message, "dropout must be at least 0 and below 1, not 1.5");
+}
