@@ -1,3 +1,25 @@
 //! Train, run and look into recurrent networks on a CPU, in pure Rust.
+//!
+//! This crate is the people's side of the stack: it reads what a person has ([`data`]), brings
+//! data of its own for those who have none ([`builtin`]), and keeps a run in order ([`run`]).
+//!
+//! The feature `cli` (on by default) adds what only the command line needs; without it the
+//! library pulls in neither a terminal nor an argument parser.
 
 #![forbid(unsafe_code)]
+
+pub mod data;
+
+pub mod builtin;
+
+pub mod run;
+
+#[cfg(feature = "cli")]
+pub mod tasks;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

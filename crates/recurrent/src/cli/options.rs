@@ -1,0 +1,290 @@
+//! The options of a training: typed on the command line, read from a file, written into the run.
+//! What is typed wins over what is read, and both over the defaults.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use recurrent_cells::CellKind;
+use recurrent_topologies::TokenEncoding;
+use recurrent_training::OptimizerConfig;
+use serde::{Deserialize, Serialize};
+
+use super::usage;
+use crate::data::TokenKind;
+use crate::tasks::language_model::{ScheduleKind, Settings};
+
+/// How the parameters move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// Adam with 0.9, 0.999 and 1e-8.
+    Adam,
+}
+
+fn parse_cell(text: &str) -> Result<CellKind, String> {
+    let known = CellKind::ALL.map(CellKind::name).join(", ");
+    CellKind::ALL
+        .into_iter()
+        .find(|cell| cell.name() == text)
+        .ok_or_else(|| format!("there is no such cell; there are: {known}"))
+}
+
+/// The options of a training. What is not given has the default that the help names.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Options {
+    /// The text to learn from: a file, or builtin:text [default: builtin:text]
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// The text to be judged on [default: the last tenth of the data]
+    #[arg(long, value_name = "FILE")]
+    pub valid: Option<PathBuf>,
+    /// What a token is [default: char]
+    #[arg(long)]
+    pub tokens: Option<TokenKind>,
+    /// Rarer tokens become one unknown token [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    pub min_count: Option<u64>,
+    /// The cell of every layer: lstm, gru [default: lstm]
+    #[arg(long, value_parser = parse_cell)]
+    pub cell: Option<CellKind>,
+    /// Numbers in the hidden state [default: 128]
+    #[arg(long, value_name = "SIZE")]
+    pub hidden_size: Option<usize>,
+    /// Layers upon one another [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    pub num_layers: Option<usize>,
+    /// Numbers in a token's learned vector [default: the hidden size]
+    #[arg(long, value_name = "SIZE", conflicts_with = "one_hot")]
+    pub embedding_size: Option<usize>,
+    /// Tokens enter as one-hot vectors, without an embedding
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_hot: bool,
+    /// The share dropped between layers during training [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f64>,
+    /// The forget gate's bias at the start; lstm only [default: drawn like the other biases]
+    #[arg(long, value_name = "NUMBER")]
+    pub forget_bias: Option<f64>,
+    /// How often the training part is read [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    pub epochs: Option<u64>,
+    /// Stops after this many steps, within the epochs
+    #[arg(long, value_name = "COUNT")]
+    pub steps: Option<u64>,
+    /// Streams read side by side [default: 32]
+    #[arg(long, value_name = "COUNT")]
+    pub batch_size: Option<usize>,
+    /// Steps that gradients go back through time [default: 64]
+    #[arg(long, value_name = "STEPS")]
+    pub sequence_length: Option<usize>,
+    /// How far a step goes [default: 0.002]
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// What turns gradients into steps [default: adam]
+    #[arg(long)]
+    pub optimizer: Option<OptimizerKind>,
+    /// How the learning rate changes [default: constant]
+    #[arg(long)]
+    pub schedule: Option<ScheduleKind>,
+    /// The largest norm of all gradients together [default: 5]
+    #[arg(long, value_name = "NORM")]
+    pub clip_norm: Option<f64>,
+    /// Decides initial values and dropout; the same seed gives the same bits [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Threads; they change the speed and no bit [default: all processors]
+    #[arg(long, value_name = "COUNT")]
+    pub threads: Option<usize>,
+    /// Saves every so many steps [default: every 30 seconds, and after every epoch]
+    #[arg(long, value_name = "STEPS")]
+    pub checkpoint_every: Option<u64>,
+    /// The task that a run's own file names; only to be checked.
+    #[arg(skip)]
+    pub task: Option<String>,
+}
+
+impl Options {
+    /// Reads a file with options under their names, such as a run's `config.toml`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds anything that is not an option; the message names the line.
+    pub fn read(path: &Path) -> anyhow::Result<Options> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{}: cannot be read", path.display()))?;
+        Options::parse(&text).with_context(|| format!("{}", path.display()))
+    }
+
+    /// Reads options from TOML.
+    ///
+    /// # Errors
+    /// If it holds anything that is not an option.
+    pub fn parse(text: &str) -> anyhow::Result<Options> {
+        // toml's own message shows the line over several lines; ours is one.
+        toml::from_str(text).map_err(|error| {
+            let line = 1 + error.span().map_or(0, |span| text[..span.start].matches('\n').count());
+            let message = error.message();
+            let message = [("usize", "whole"), ("u64", "whole"), ("f64", "")]
+                .into_iter()
+                .find_map(|(kind, adjective)| {
+                    let before = message.strip_suffix(&format!("expected {kind}"))?;
+                    let adjective = format!("{adjective} ");
+                    Some(format!("{before}expected a {}number", adjective.trim_start()))
+                })
+                .unwrap_or_else(|| message.to_owned());
+            anyhow::anyhow!("line {line}: {message}")
+        })
+    }
+
+    /// These options, and the others' where these are silent.
+    pub fn or(self, other: Options) -> Options {
+        Options {
+            data: self.data.or(other.data),
+            valid: self.valid.or(other.valid),
+            tokens: self.tokens.or(other.tokens),
+            min_count: self.min_count.or(other.min_count),
+            cell: self.cell.or(other.cell),
+            hidden_size: self.hidden_size.or(other.hidden_size),
+            num_layers: self.num_layers.or(other.num_layers),
+            one_hot: self.one_hot || (other.one_hot && self.embedding_size.is_none()),
+            embedding_size: self.embedding_size.or(other.embedding_size.filter(|_| !self.one_hot)),
+            dropout: self.dropout.or(other.dropout),
+            forget_bias: self.forget_bias.or(other.forget_bias),
+            epochs: self.epochs.or(other.epochs),
+            steps: self.steps.or(other.steps),
+            batch_size: self.batch_size.or(other.batch_size),
+            sequence_length: self.sequence_length.or(other.sequence_length),
+            learning_rate: self.learning_rate.or(other.learning_rate),
+            optimizer: self.optimizer.or(other.optimizer),
+            schedule: self.schedule.or(other.schedule),
+            clip_norm: self.clip_norm.or(other.clip_norm),
+            seed: self.seed.or(other.seed),
+            threads: self.threads.or(other.threads),
+            checkpoint_every: self.checkpoint_every.or(other.checkpoint_every),
+            task: self.task.or(other.task),
+        }
+    }
+
+    /// How many threads to use.
+    ///
+    /// # Errors
+    /// Wrong usage if 0 were asked for.
+    pub fn compute(&self) -> anyhow::Result<recurrent_kernels::Compute> {
+        compute(self.threads)
+    }
+
+    /// The settings that these options and the defaults make.
+    ///
+    /// # Errors
+    /// Wrong usage if a number is out of range.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let hidden_size = self.hidden_size.unwrap_or(128);
+        let cell = self.cell.unwrap_or(CellKind::Lstm);
+        if self.forget_bias.is_some() && cell != CellKind::Lstm {
+            return Err(usage(format!("--forget-bias: a {} has no forget gate", cell.name())));
+        }
+        // It becomes an f32, in which 1e39 is infinite.
+        if let Some(value) = self.forget_bias.filter(|&value| !(value as f32).is_finite()) {
+            return Err(usage(format!("--forget-bias must be a finite f32, not {value:?}")));
+        }
+        if self.one_hot && self.embedding_size.is_some() {
+            return Err(usage("one-hot and embedding-size exclude each other; drop one of them"));
+        }
+        let settings = Settings {
+            tokens: self.tokens.unwrap_or_default(),
+            min_count: self.min_count.unwrap_or(1),
+            cell,
+            hidden_size,
+            num_layers: self.num_layers.unwrap_or(1),
+            encoding: match self.one_hot {
+                true => TokenEncoding::OneHot,
+                false => TokenEncoding::Embedding(self.embedding_size.unwrap_or(hidden_size)),
+            },
+            dropout: self.dropout.unwrap_or(0.0),
+            forget_bias: self.forget_bias,
+            epochs: self.epochs.unwrap_or(5),
+            steps: self.steps,
+            batch_size: self.batch_size.unwrap_or(32),
+            sequence_length: self.sequence_length.unwrap_or(64),
+            learning_rate: self.learning_rate.unwrap_or(0.002),
+            optimizer: match self.optimizer.unwrap_or(OptimizerKind::Adam) {
+                OptimizerKind::Sgd => OptimizerConfig::Sgd,
+                OptimizerKind::Adam => OptimizerConfig::ADAM,
+            },
+            schedule: self.schedule.unwrap_or(ScheduleKind::Constant),
+            clip_norm: self.clip_norm.unwrap_or(5.0),
+            seed: self.seed.unwrap_or(1),
+        };
+        settings.check().map_err(usage)?;
+        if self.checkpoint_every == Some(0) {
+            return Err(usage("--checkpoint-every must be at least 1"));
+        }
+        Ok(settings)
+    }
+}
+
+/// More threads than any machine can use: a slip of the finger, and seconds spent starting them.
+const MOST_THREADS: usize = 1024;
+
+/// `threads` threads, or as many as there are processors.
+///
+/// # Errors
+/// Wrong usage if 0 or more than [`MOST_THREADS`] were asked for; a failure if the system gives none.
+pub(super) fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernels::Compute> {
+    if let Some(count) = threads.filter(|&count| count > MOST_THREADS) {
+        return Err(usage(format!("--threads must be at most {MOST_THREADS}, not {count}")));
+    }
+    let available = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    recurrent_kernels::Compute::new(threads.unwrap_or(available)).map_err(|error| match error {
+        recurrent_kernels::ComputeError::NoThreads => usage(format!("--threads: {error}")),
+        _ => error.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_wins_and_a_file_round_trips() {
+        let file = Options::parse("hidden-size = 64\ncell = \"gru\"\none-hot = true\n").unwrap();
+        let typed = Options { hidden_size: Some(32), ..Options::default() };
+        let both = typed.or(file);
+        assert_eq!(both.hidden_size, Some(32));
+        assert_eq!(both.cell, Some(CellKind::Gru));
+        let text = toml::to_string(&both).unwrap();
+        assert_eq!(Options::parse(&text).unwrap(), both);
+        assert_eq!(both.settings().unwrap().encoding, TokenEncoding::OneHot);
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_by_line() {
+        let message = Options::parse("seed = 1\nhiden-size = 64\n").unwrap_err().to_string();
+        assert!(message.starts_with("line 2: unknown field `hiden-size`"), "{message}");
+        let message = Options::parse("seed = 1\nepochs = \"many\"\n").unwrap_err().to_string();
+        assert_eq!(message, "line 2: invalid type: string \"many\", expected a whole number");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_wrong_usage() {
+        let refused = |options: Options| {
+            let error = options.settings().unwrap_err();
+            assert!(error.is::<super::super::UsageError>());
+            error.to_string()
+        };
+        let hidden_size = Some(0);
+        let message = refused(Options { hidden_size, ..Options::default() });
+        assert_eq!(message, "hidden size must be at least 1");
+        let message = refused(Options { batch_size: Some(0), ..Options::default() });
+        assert_eq!(message, "the batch size must be at least 1");
+        let message = refused(Options { learning_rate: Some(-1.0), ..Options::default() });
+        assert_eq!(message, "the learning rate must be finite and at least 0, not -1");
+        let cell = Some(CellKind::Gru);
+        let message = refused(Options { cell, forget_bias: Some(1.0), ..Options::default() });
+        assert_eq!(message, "--forget-bias: a gru has no forget gate");
+    }
+}

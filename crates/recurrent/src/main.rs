@@ -1,0 +1,7 @@
+//! The command `recurrent`.
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    recurrent::cli::main()
+}

@@ -1,0 +1,48 @@
+//! Ctrl-C: the first press asks the run to save and stop, the second stops it at once.
+
+use std::{
+    io::{self, Write},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// The exit code of an interrupted run.
+pub const EXIT_CODE: i32 = 130;
+
+/// Whether Ctrl-C was pressed. Clones share the answer.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    requested: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Takes over Ctrl-C for the rest of the process. After the first press
+    /// [`is_requested`](Interrupt::is_requested) is true and the run should save and exit with
+    /// [`EXIT_CODE`]; the second press exits with it at once.
+    ///
+    /// # Errors
+    /// When the system refuses, or Ctrl-C is taken over already.
+    pub fn install() -> Result<Interrupt, ctrlc::Error> {
+        let interrupt = Interrupt::default();
+        let requested = Arc::clone(&interrupt.requested);
+        ctrlc::set_handler(move || {
+            if requested.swap(true, Ordering::Relaxed) {
+                process::exit(EXIT_CODE);
+            }
+            // The line may begin behind a progress bar; a closed standard error stops nothing.
+            let _ = writeln!(
+                io::stderr(),
+                "\nfinishing the step, then saving; press again to stop at once"
+            );
+        })?;
+        Ok(interrupt)
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+}

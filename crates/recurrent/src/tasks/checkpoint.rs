@@ -1,0 +1,124 @@
+//! A language model in training, to and from a checkpoint.
+//!
+//! A checkpoint holds everything that the next step depends on, and nothing that does not decide
+//! a bit: no time, no thread count, no path. So two runs with the same seed write the same bytes.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use recurrent_cells::Parameters;
+use recurrent_checkpoint::Checkpoint;
+use recurrent_kernels::Compute;
+use recurrent_topologies::ManyToMany;
+use recurrent_training::Loss;
+
+use super::language_model::{self, Settings, Training};
+use crate::data::Vocabulary;
+
+/// What the checkpoints of this task are called inside.
+pub const KIND: &str = "recurrent.language-model";
+
+/// Fills a checkpoint; `metrics_length` is that of `metrics.jsonl`, `fingerprint` the data's.
+///
+/// # Errors
+/// Only if settings or vocabulary cannot be written as text, which would be a fault of ours.
+pub fn save(
+    training: &Training,
+    metrics_length: u64,
+    fingerprint: u64,
+) -> anyhow::Result<Checkpoint<'static>> {
+    let mut checkpoint = Checkpoint::new(KIND);
+    let metadata = checkpoint.metadata_mut();
+    metadata.insert("settings".into(), serde_json::to_string(&training.settings)?);
+    metadata.insert("vocabulary".into(), serde_json::to_string(&training.vocabulary)?);
+    let counters = [training.trainer.steps(), metrics_length, fingerprint];
+    checkpoint.insert("counters", &[counters.len()], counters.to_vec());
+    let Loss { sum, count } = training.epoch_loss;
+    checkpoint.insert("losses", &[3], vec![sum, count as f64, training.best]);
+    training.trainer.visit(|name, shape, data| checkpoint.insert(name, shape, data.to_vec()));
+    Ok(checkpoint)
+}
+
+/// A training that goes on, and what belongs to the run around it.
+pub struct Resumed {
+    /// The training.
+    pub training: Training,
+    /// The length that `metrics.jsonl` had.
+    pub metrics_length: u64,
+    /// The fingerprint that the data had.
+    pub fingerprint: u64,
+}
+
+/// Reads settings and vocabulary.
+///
+/// # Errors
+/// If the file is no checkpoint of this task.
+pub fn read_head(path: &Path) -> anyhow::Result<(Checkpoint<'static>, Settings, Vocabulary)> {
+    let checkpoint = Checkpoint::load(path)?;
+    let head = || -> anyhow::Result<(Settings, Vocabulary)> {
+        checkpoint.require_kind(KIND)?;
+        let settings = serde_json::from_str(checkpoint.require_metadata("settings")?)
+            .context("its settings cannot be read")?;
+        let vocabulary = serde_json::from_str(checkpoint.require_metadata("vocabulary")?)
+            .context("its vocabulary cannot be read")?;
+        Ok((settings, vocabulary))
+    };
+    let (settings, vocabulary) = head().with_context(|| path.display().to_string())?;
+    Ok((checkpoint, settings, vocabulary))
+}
+
+/// A training as it was when `checkpoint` was written, under `settings`.
+///
+/// # Errors
+/// If a block is missing or has another shape.
+pub fn resume(
+    checkpoint: &Checkpoint<'_>,
+    settings: Settings,
+    vocabulary: Vocabulary,
+    compute: Compute,
+    train: &[u32],
+) -> anyhow::Result<Resumed> {
+    let mut training =
+        Training::new(settings, vocabulary, compute, train).map_err(|error| anyhow!(error))?;
+    let [steps, metrics_length, fingerprint] = *checkpoint.values::<u64>("counters", &[3])? else {
+        unreachable!("a block of three numbers has three numbers")
+    };
+    let [sum, count, best] = *checkpoint.values::<f64>("losses", &[3])? else {
+        unreachable!("a block of three numbers has three numbers")
+    };
+    training.trainer.restore(steps, |name, shape, data| {
+        data.copy_from_slice(checkpoint.values::<f32>(name, shape)?);
+        Ok::<_, anyhow::Error>(())
+    })?;
+    training.epoch_loss = Loss { sum, count: count as usize };
+    training.best = best;
+    Ok(Resumed { training, metrics_length, fingerprint })
+}
+
+/// A model, its parameters, and the settings and vocabulary that it was trained with.
+pub type Loaded = (ManyToMany<f32>, Parameters<f32>, Settings, Vocabulary);
+
+/// A trained model, for whoever only wants to use it.
+///
+/// # Errors
+/// If the file is no checkpoint of this task, or does not hold what its settings ask for.
+pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
+    let (checkpoint, settings, vocabulary) = read_head(path)?;
+    let read = || -> anyhow::Result<_> {
+        let model =
+            language_model::build(&settings, &vocabulary).map_err(|error| anyhow!(error))?;
+        let mut parameters = Parameters::zeros(model.layout().clone());
+        let mut result = Ok(());
+        parameters.visit_mut(|entry, data| {
+            let shape = [entry.slot.columns(), entry.slot.rows()];
+            match checkpoint.values::<f32>(&format!("parameters/{}", entry.name), &shape) {
+                Ok(values) => data.copy_from_slice(values),
+                Err(error) => result = Err(error),
+            }
+        });
+        result?;
+        Ok((model, parameters))
+    };
+    let (model, parameters) = read().with_context(|| path.display().to_string())?;
+    Ok((model, parameters, settings, vocabulary))
+}

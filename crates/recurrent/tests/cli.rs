@@ -1,0 +1,491 @@
+//! The program `recurrent` as a person runs it: the whole way from a text to generated lines,
+//! the same bytes whatever happens on the way, and one clear line for everything that is wrong.
+
+#![cfg(all(feature = "cli", unix))]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// A folder of its own, in which the program runs.
+struct Place(tempfile::TempDir);
+
+/// What the program said and how it ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    /// A place with `text.txt`, 8,000 characters.
+    fn new() -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        place.write("text.txt", text(8_000));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recurrent"));
+        command.args(arguments.split_whitespace()).current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Ended {
+        let output = self.command(arguments).output().unwrap();
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs what must not fail, and gives its results.
+    #[track_caller]
+    fn done(&self, arguments: &str) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments}: {}", ended.stderr);
+        ended.stdout
+    }
+
+    /// Starts a training with a checkpoint every 5 steps, and waits until an epoch is over.
+    fn start(&self, arguments: &str, run: &str) -> Child {
+        let mut command = self.command(&format!("{arguments} --checkpoint-every 5 --out {run}"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let began = Instant::now();
+        while !self.path(run).join("best.ckpt").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "{run}: ended before we looked");
+            assert!(began.elapsed() < Duration::from_secs(60), "{run}: no checkpoint");
+            thread::sleep(Duration::from_millis(1));
+        }
+        child
+    }
+
+    /// Every file below, with its bytes; folders have none.
+    fn everything(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.0.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path.clone());
+                    found.insert(path, None);
+                } else {
+                    let bytes = fs::read(&path).unwrap();
+                    found.insert(path, Some(bytes));
+                }
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    fn assert_equal_runs(&self, left: &str, right: &str, files: &[&str]) {
+        for file in files {
+            let same =
+                self.read(&format!("{left}/{file}")) == self.read(&format!("{right}/{file}"));
+            assert!(same, "{left} and {right} differ in {file}");
+        }
+    }
+}
+
+/// Words in no order, of which some are rare.
+fn text(length: usize) -> String {
+    const WORDS: [&str; 8] = ["the", "river", "runs", "past", "a", "mill", "and", "sings"];
+    let mut text = String::new();
+    let mut state = 1u32;
+    for number in 0.. {
+        if text.len() >= length {
+            break;
+        }
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(WORDS[(state >> 24) as usize % WORDS.len()]);
+        match number % 50 {
+            49 => text.push_str(&format!(" once{}.\n", "xyzv".repeat(number / 50 % 5 + 1))),
+            9 | 19 | 29 | 39 => text.push('\n'),
+            _ => text.push(' '),
+        }
+    }
+    text
+}
+
+const TRAIN: &str = "train language-model --data text.txt --hidden-size 8 --batch-size 8 \
+                     --sequence-length 16 --learning-rate 0.01";
+
+const ALL: [&str; 3] = ["last.ckpt", "best.ckpt", "metrics.jsonl"];
+
+#[test]
+fn a_text_is_learnt_judged_continued_and_inspected() {
+    let place = Place::new();
+    let result = place.done(&format!("{TRAIN} --epochs 4 --out run"));
+    assert!(result.starts_with("held-out loss "), "{result}");
+    assert!(result.contains("the model is in run"), "{result}");
+    assert_eq!(result.lines().count(), 1, "only results on standard output: {result}");
+
+    // Each line is an object, and the loss falls.
+    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    let lines: Vec<Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let losses: Vec<f64> = lines
+        .iter()
+        .filter(|line| line["event"] == "epoch")
+        .map(|line| line["train_loss"].as_f64().unwrap())
+        .collect();
+    assert_eq!(losses.len(), 4);
+    assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
+
+    let report: Value = serde_json::from_str(&place.done("evaluate run --json")).unwrap();
+    let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["bits_per_token", "loss", "perplexity", "tokens"]);
+    let number = |key: &str| report[key].as_f64().unwrap();
+    assert!(result.starts_with(&format!("held-out loss {:.4} ", number("loss"))), "{result}");
+    assert!((number("perplexity") - number("loss").exp()).abs() < 1e-9);
+    assert!((number("bits_per_token") * std::f64::consts::LN_2 - number("loss")).abs() < 1e-9);
+    assert!(place.done("evaluate run --data text.txt").contains("perplexity"));
+
+    let first = place.done("generate run --prompt the --length 60 --seed 7");
+    assert!(first.starts_with("the"), "{first}");
+    assert_eq!(first.chars().count(), 3 + 60 + 1, "prompt, text, line end: {first}");
+    assert_eq!(first, place.done("generate run --prompt the --length 60 --seed 7"));
+    assert_ne!(first, place.done("generate run --prompt the --length 60 --seed 8"));
+
+    for line in place.done("inspect run --json").lines() {
+        let summary: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(summary["intact"], true);
+        assert_eq!(summary["kind"], "recurrent.language-model");
+        assert!(!summary["sections"].as_array().unwrap().is_empty());
+    }
+    assert!(place.done("inspect run").contains("parameters/rnn.weight_hh_l0"));
+}
+
+#[test]
+fn the_unknown_token_is_never_written() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --tokens word --min-count 3 --epochs 1 --out words"));
+    let text = place.done("generate words --length 400 --temperature 2");
+    assert!(!text.contains("<unk>"), "{text}");
+    place.done(&format!("{TRAIN} --min-count 150 --epochs 1 --out characters"));
+    let text = place.done("generate characters --length 400 --temperature 2");
+    assert!(!text.contains(char::REPLACEMENT_CHARACTER), "{text}");
+    assert!(!text.contains(['x', 'y', 'z']), "too rare to be known: {text}");
+}
+
+#[test]
+fn equal_runs_write_equal_files_at_any_thread_count() {
+    let place = Place::new();
+    let train = format!("{TRAIN} --hidden-size=32 --epochs 2 --num-layers 2 --dropout 0.3")
+        .replace("--hidden-size 8", "");
+    for (name, threads) in [("one", 1), ("two", 2), ("again", 2)] {
+        place.done(&format!("{train} --threads {threads} --out {name}"));
+    }
+    place.assert_equal_runs("one", "two", &ALL);
+    place.assert_equal_runs("two", "again", &ALL);
+    place.done(&format!("{train} --seed 2 --out other"));
+    assert_ne!(place.read("one/last.ckpt"), place.read("other/last.ckpt"));
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    for cell in ["lstm", "gru"] {
+        for optimizer in ["adam", "sgd"] {
+            let place = Place::new();
+            let train = format!(
+                "{TRAIN} --cell {cell} --optimizer {optimizer} --num-layers 2 --dropout 0.3 \
+                 --schedule cosine --epochs 6"
+            );
+            place.done(&format!("{train} --out whole"));
+
+            let mut child = place.start(&train, "killed");
+            child.kill().unwrap();
+            assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended before the kill");
+            assert_ne!(place.read("killed/last.ckpt"), place.read("whole/last.ckpt"));
+            // As if it had been killed between a line and the checkpoint that counts it.
+            let mut metrics = place.read("killed/metrics.jsonl");
+            metrics.extend(b"{\"event\":\"step\",\"step\":99}\n{\"event\":");
+            place.write("killed/metrics.jsonl", metrics);
+            place.done("resume killed --threads 1");
+            place.assert_equal_runs("whole", "killed", &ALL);
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_run_saves_exits_130_and_resumes_to_the_same_bytes() {
+    let place = Place::new();
+    let train = format!("{TRAIN} --num-layers 2 --dropout 0.3 --epochs 6");
+    place.done(&format!("{train} --out whole"));
+    let child = place.start(&train, "stopped");
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("go on with `recurrent resume stopped`"), "{stderr}");
+    place.done("resume stopped");
+    place.assert_equal_runs("whole", "stopped", &ALL);
+}
+
+#[test]
+fn resume_goes_on_for_more_epochs() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 4 --out four"));
+    place.done(&format!("{TRAIN} --epochs 2 --out grown"));
+    place.done("resume grown --epochs 4");
+    place.assert_equal_runs("four", "grown", &ALL);
+
+    // A run that a limit of steps ended goes on too, and its own file then has no such limit.
+    place.done(&format!("{TRAIN} --epochs 4 --steps 7 --out short"));
+    place.done("resume short --epochs 4");
+    let config = String::from_utf8(place.read("short/config.toml")).unwrap();
+    assert!(config.contains("epochs = 4") && !config.contains("steps"), "{config}");
+}
+
+#[test]
+fn a_lost_best_checkpoint_is_no_obstacle() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    fs::remove_file(place.path("run/best.ckpt")).unwrap();
+    place.done("evaluate run");
+    place.done("resume run --epochs 2");
+    place.done("inspect run/best.ckpt");
+}
+
+#[test]
+fn a_loss_that_explodes_ends_the_run_in_one_line() {
+    let place = Place::new();
+    for (name, rate) in [("thousand", "1e3"), ("billion", "1e9")] {
+        let train = TRAIN.replace("--learning-rate 0.01", &format!("--learning-rate {rate}"));
+        let ended = place.run(&format!("{train} --quiet --out {name}"));
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_one_line(&ended.stderr, "a lower learning rate");
+        let next = place.run(&format!("resume {name}"));
+        assert_one_line(&next.stderr, "nothing has been saved yet; train again with --force");
+        let again = place.done(&format!("{TRAIN} --epochs 1 --out {name} --force"));
+        assert!(again.starts_with("held-out loss"), "{again}");
+    }
+}
+
+#[track_caller]
+fn assert_one_line(stderr: &str, part: &str) {
+    assert!(stderr.starts_with("error: "), "{stderr:?}");
+    assert!(stderr.contains(part), "no {part:?} in {stderr:?}");
+    // Errors of the argument parser end in a pointer to the help.
+    let one = stderr.lines().count() == 1 && stderr.ends_with('\n');
+    assert!(one || stderr.ends_with("For more information, try '--help'.\n"), "{stderr:?}");
+}
+
+/// Arguments of which `{TRAIN}` is a good training without its `--out`, the exit code, and a part
+/// of the message.
+const REFUSED: &[(&str, i32, &str)] = &[
+    // Data.
+    ("TRAIN --out out --valid missing.txt", 1, "missing.txt: no such file"),
+    ("train language-model --data missing.txt --out out", 1, "missing.txt: no such file"),
+    ("train language-model --data empty.txt --out out", 1, "empty.txt: is empty"),
+    ("train language-model --data tiny.txt --out out", 1, "tiny.txt: too small"),
+    ("train language-model --data latin.txt --out out", 1, "byte 0xE9 at offset 3 (line 1)"),
+    ("train language-model --data folder --out out", 1, "folder: is a folder"),
+    ("train language-model --data builtin:poems --out out", 1, "there is builtin:text"),
+    (
+        "train language-model --data text.txt --sequence-length 9000 --out out",
+        1,
+        "lower --sequence-length (9000) or --batch-size (32)",
+    ),
+    (
+        "train language-model --data text.txt --batch-size 18446744073709551615 --out out",
+        1,
+        "too small",
+    ),
+    ("TRAIN --out out --min-count 1000000", 1, "lower --min-count"),
+    // Where to write.
+    ("TRAIN --out run", 1, "run: there is a run already"),
+    ("TRAIN --out folder", 1, "folder: is not empty and not a run"),
+    ("TRAIN --out folder --force", 1, "folder: is not empty and not a run"),
+    ("TRAIN --out tiny.txt --force", 1, "tiny.txt: is a file"),
+    ("TRAIN --out tiny.txt/run", 1, "tiny.txt/run: cannot create the folder"),
+    ("train language-model --data missing.txt --out run --force", 1, "missing.txt: no such file"),
+    ("TRAIN", 2, "--out <RUN>"),
+    // Numbers.
+    ("TRAIN --out out --num-layers 0", 2, "number of layers must be at least 1"),
+    ("TRAIN --out out --num-layers 1001", 2, "at most 1000"),
+    ("TRAIN --out out --embedding-size 0", 2, "embedding size must be at least 1"),
+    ("TRAIN --out out --steps 0", 2, "number of steps must be at least 1"),
+    ("TRAIN --out out --epochs 0", 2, "number of epochs must be at least 1"),
+    ("TRAIN --out out --checkpoint-every 0", 2, "--checkpoint-every must be at least 1"),
+    ("TRAIN --out out --threads 0", 2, "--threads"),
+    ("TRAIN --out out --threads 1000000", 2, "--threads must be at most 1024"),
+    ("train language-model --hidden-size 0 --out out", 2, "hidden size must be at least 1"),
+    ("train language-model --hidden-size -1 --out out", 2, "invalid value '-1'"),
+    ("train language-model --batch-size 0 --out out", 2, "batch size must be at least 1"),
+    ("train language-model --sequence-length 0 --out out", 2, "sequence length must be at least"),
+    ("train language-model --learning-rate NaN --out out", 2, "learning rate must be finite"),
+    ("train language-model --learning-rate -0.1 --out out", 2, "at least 0, not -0.1"),
+    ("train language-model --learning-rate 1e300 --out out", 2, "in f32, and 1e300 is not"),
+    ("train language-model --hidden-size 10000000000 --out out", 2, "too many parameters"),
+    ("train language-model --hidden-size 150000 --out out", 1, "GB of memory, more than there is"),
+    ("TRAIN --out out --dropout 1.5", 2, "dropout must be at least 0 and below 1, not 1.5"),
+    ("TRAIN --out out --dropout -0.5", 2, "dropout must be at least 0 and below 1, not -0.5"),
+    ("TRAIN --out out --clip-norm 0", 2, "the clip norm must be above 0"),
+    ("TRAIN --out out --forget-bias 1e39", 2, "--forget-bias must be a finite f32"),
+    ("TRAIN --out out --cell gru --forget-bias 1", 2, "a gru has no forget gate"),
+    // Names.
+    ("TRAIN --out out --cell elman", 2, "there are: lstm, gru"),
+    ("train poetry --out out", 2, "possible values: language-model"),
+    ("TRAIN --out out --hiden-size 3", 2, "--hiden-size"),
+    ("TRAIN --out out --config key.toml", 1, "key.toml: line 2: unknown field `hiden-size`"),
+    ("TRAIN --out out --config type.toml", 1, "type.toml: line 1: invalid type"),
+    ("TRAIN --out out --config task.toml", 2, "--config is for the task classify"),
+    ("TRAIN --out out --config both.toml", 2, "one-hot and embedding-size exclude each other"),
+    ("TRAIN --out out --config missing.toml", 1, "missing.toml: cannot be read"),
+    // Runs.
+    ("resume missing", 1, "missing: no such folder"),
+    ("resume folder", 1, "folder: is not the folder of a run: it holds no config.toml"),
+    ("resume run", 2, "run is finished after 57 steps; ask for more epochs than 1 with --epochs"),
+    ("resume run --epochs 0", 2, "number of epochs must be at least 1"),
+    ("resume run --epochs 2 --threads 0", 2, "--threads"),
+    ("resume changed --epochs 2", 1, "the text is not the one that the run began with"),
+    ("resume moved --epochs 2", 1, "gone.txt: no such file"),
+    ("resume truncated --epochs 2", 1, "truncated/last.ckpt: truncated"),
+    ("resume damaged --epochs 2", 1, "`cp damaged/best.ckpt damaged/last.ckpt` goes back"),
+    ("resume foreign --epochs 2", 1, "foreign/last.ckpt: not a recurrent checkpoint"),
+    ("resume lost --epochs 2", 1, "`cp lost/best.ckpt lost/last.ckpt` goes back"),
+    ("evaluate missing", 1, "missing: no such folder"),
+    ("evaluate run/best.ckpt", 1, "run/best.ckpt: is a file; give the folder of the run"),
+    ("evaluate worst", 1, "`cp worst/last.ckpt worst/best.ckpt` goes back"),
+    ("evaluate moved", 1, "gone.txt: no such file"),
+    ("evaluate run --data empty.txt", 1, "empty.txt: is empty"),
+    ("evaluate run --data latin.txt", 1, "latin.txt: is not UTF-8 text"),
+    ("evaluate run --threads 0", 2, "--threads"),
+    ("generate worst", 1, "worst/best.ckpt: damaged"),
+    ("generate run --prompt thé", 1, "\"é\" (character 3) is not in the model's vocabulary"),
+    ("generate run --prompt=", 2, "--prompt must not be empty"),
+    ("generate run --length -5", 2, "invalid value '-5'"),
+    ("generate run --temperature -1", 2, "the temperature must be finite and at least 0, not -1"),
+    ("generate run --temperature NaN", 2, "the temperature must be finite"),
+    ("generate run --top-k 0", 2, "top-k must be at least 1"),
+    ("generate run --top-p 1.5", 2, "top-p must be above 0 and at most 1"),
+    ("inspect missing", 1, "cannot read missing"),
+    ("inspect text.txt", 1, "text.txt: not a recurrent checkpoint"),
+    ("inspect folder", 1, "folder: is not the folder of a run"),
+];
+
+#[test]
+fn what_is_wrong_is_said_in_one_line_and_nothing_is_written() {
+    let place = Place::new();
+    place.write("empty.txt", "");
+    place.write("tiny.txt", "hello");
+    place.write("latin.txt", b"caf\xE9 ".repeat(100));
+    place.write("key.toml", "seed = 1\nhiden-size = 3\n");
+    place.write("type.toml", "epochs = \"many\"\n");
+    place.write("task.toml", "task = \"classify\"\n");
+    place.write("both.toml", "one-hot = true\nembedding-size = 4\n");
+    fs::create_dir(place.path("folder")).unwrap();
+    place.write("folder/mine.txt", "not to be touched");
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    let broken = |name: &str, file: &str, bytes: Option<Vec<u8>>| {
+        fs::create_dir(place.path(name)).unwrap();
+        for other in ["config.toml", "metrics.jsonl", "last.ckpt", "best.ckpt"] {
+            place.write(&format!("{name}/{other}"), place.read(&format!("run/{other}")));
+        }
+        match bytes {
+            Some(bytes) => place.write(&format!("{name}/{file}"), bytes),
+            None => fs::remove_file(place.path(name).join(file)).unwrap(),
+        }
+    };
+    let whole = place.read("run/last.ckpt");
+    broken("truncated", "last.ckpt", Some(whole[..1000].to_vec()));
+    broken("damaged", "last.ckpt", Some(flipped(&whole)));
+    broken("worst", "best.ckpt", Some(flipped(&whole)));
+    broken("foreign", "last.ckpt", Some(text(2_000).into_bytes()));
+    broken("lost", "last.ckpt", None);
+    let config = String::from_utf8(place.read("run/config.toml")).unwrap();
+    broken("moved", "config.toml", Some(config.replace("text.txt", "gone.txt").into()));
+    broken("changed", "config.toml", Some(config.replace("text.txt", "changed.txt").into()));
+    place.write("changed.txt", text(8_000).replacen('a', "b", 1));
+
+    let before = place.everything();
+    for &(arguments, code, part) in REFUSED {
+        let ended = place.run(&arguments.replace("TRAIN", TRAIN));
+        assert_eq!(ended.code, Some(code), "{arguments}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "", "{arguments}");
+        assert_one_line(&ended.stderr, part);
+        assert!(place.everything() == before, "{arguments}: changed a file");
+    }
+}
+
+/// The bytes with one bit turned in the middle.
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bytes
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let place = Place::new();
+    let ended = place.run(&format!("{TRAIN} --out /proc/run"));
+    assert_eq!(ended.code, Some(1));
+    assert_one_line(&ended.stderr, "/proc/run: cannot create the folder");
+}
+
+#[test]
+fn inspect_finds_a_flipped_bit_and_still_shows_the_other_checkpoint() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    place.write("run/last.ckpt", flipped(&place.read("run/last.ckpt")));
+    let ended = place.run("inspect run --json");
+    assert_eq!(ended.code, Some(1));
+    assert_one_line(&ended.stderr, "run/last.ckpt: damaged: section `");
+    let intact: Vec<bool> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["intact"].as_bool().unwrap())
+        .collect();
+    assert_eq!(intact, [false, true]);
+
+    place.write("run/last.ckpt", &place.read("run/last.ckpt")[..1000]);
+    let ended = place.run("inspect run");
+    assert_one_line(&ended.stderr, "run/last.ckpt: truncated");
+    assert!(ended.stdout.starts_with("run/best.ckpt: "), "{}", ended.stdout);
+}
+
+#[test]
+fn quiet_says_only_results() {
+    let place = Place::new();
+    let ended = place.run(&format!("--quiet {TRAIN} --epochs 1 --out run"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let ended = place.run("generate run --length 5 --quiet");
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_demo_runs_and_runs_again() {
+    let place = Place::new();
+    let first = place.done("demo --steps 2");
+    assert!(first.contains("it writes") && first.contains("Now it writes"), "{first}");
+    assert!(Path::new(&place.path("recurrent-demo/best.ckpt")).is_file());
+    assert_eq!(first, place.done("demo --steps 2"));
+    place.done("generate recurrent-demo --length 10");
+}
