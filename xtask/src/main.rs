@@ -1,3 +1,102 @@
-//! The project's chores: `cargo xtask ci`, `tidy`, `ulp`.
+//! The project's chores, in plain Rust: `cargo xtask --help` lists them.
+//!
+//! One file per command. Nothing here reads the standard input.
 
-fn main() {}
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
+
+mod ci;
+mod invocation;
+mod tidy;
+mod ulp;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  ci           everything that has to hold before a change is merged: formatting, tidy, clippy,
+               tests, doc tests, docs, every crate alone with each set of features, packaging
+  ci --quick   the part that takes seconds when warm: formatting, tidy, clippy, tests, doc tests
+  tidy         the house rules that neither rustc nor clippy knows
+  ulp          the error of every activation over all 2^32 inputs (takes minutes)
+  help         this text
+
+Exit status: 0 when everything holds, 1 when something does not, 2 for a usage error.
+";
+
+/// What the user asked for.
+#[derive(Debug, PartialEq)]
+enum Request {
+    Ci(ci::Scope),
+    Tidy,
+    Ulp,
+    Help,
+}
+
+fn parse(arguments: &[&str]) -> Result<Request, String> {
+    match arguments {
+        ["--help" | "-h" | "help"] | [_, "--help" | "-h"] => Ok(Request::Help),
+        ["ci"] => Ok(Request::Ci(ci::Scope::Whole)),
+        ["ci", "--quick"] => Ok(Request::Ci(ci::Scope::Quick)),
+        ["tidy"] => Ok(Request::Tidy),
+        ["ulp"] => Ok(Request::Ulp),
+        [] => Err("a command is missing".to_owned()),
+        ["ci" | "tidy" | "ulp" | "help", rest @ ..] => {
+            Err(format!("unexpected argument: {}", rest.join(" ")))
+        }
+        [command, ..] => Err(format!("unknown command: {command}")),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let request = match parse(&arguments) {
+        Ok(request) => request,
+        Err(message) => {
+            eprintln!("error: {message}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match request {
+        Request::Ci(scope) => ci::run(scope),
+        Request::Tidy => tidy::run(),
+        Request::Ulp => ulp::run(),
+        Request::Help => {
+            print!("{USAGE}");
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, ci::Scope, parse};
+
+    #[test]
+    fn commands_are_recognised() {
+        assert_eq!(parse(&["ci"]), Ok(Request::Ci(Scope::Whole)));
+        assert_eq!(parse(&["ci", "--quick"]), Ok(Request::Ci(Scope::Quick)));
+        assert_eq!(parse(&["tidy"]), Ok(Request::Tidy));
+        assert_eq!(parse(&["ulp"]), Ok(Request::Ulp));
+        assert_eq!(parse(&["ci", "--help"]), Ok(Request::Help));
+    }
+
+    #[test]
+    fn what_is_no_command_is_a_usage_error() {
+        for arguments in [&[][..], &["tidi"], &["--quick"], &["ci", "--fast"], &["tidy", "now"]] {
+            assert!(parse(arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

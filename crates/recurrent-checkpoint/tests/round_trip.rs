@@ -111,6 +111,7 @@ fn borrowed_and_owned_values_give_the_same_file_and_the_file_the_same_values() {
     assert!(std::fs::read(&path).unwrap() == owned.to_bytes().unwrap());
     // A snapshot may outlive the model, and be saved on another thread.
     let snapshot: Checkpoint<'static> = borrowed.into_owned();
+    #[allow(clippy::disallowed_methods)] // that it can be saved on another thread is the test
     let saved = std::thread::spawn(move || snapshot.to_bytes()).join().unwrap();
     assert!(saved.unwrap() == owned.to_bytes().unwrap());
 

@@ -87,6 +87,7 @@ fn two_writers_and_a_reader_never_see_a_torn_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.ckpt");
     checkpoint(0).save(&path).unwrap();
+    #[allow(clippy::disallowed_methods)] // writers and readers at the same time are the test
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..2)
             .map(|writer| {

@@ -1,0 +1,200 @@
+//! The steps of `cargo xtask ci`, in order, and the tools that they need.
+
+use crate::{ci::Scope, invocation::Invocation, workspace::Package};
+
+/// One line of the summary.
+#[derive(Debug, PartialEq)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) action: Action,
+    /// What must be installed besides cargo and rustc.
+    pub(super) tool: Option<Tool>,
+}
+
+/// What a step does.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    /// The house rules, checked in this process.
+    Tidy,
+    /// Commands that must all succeed.
+    Commands(Vec<Invocation>),
+}
+
+/// A cargo subcommand that may be missing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tool {
+    name: &'static str,
+    subcommand: &'static str,
+    install: &'static str,
+    /// Without a required tool nothing is checked; without another one its step is skipped.
+    pub(super) required: bool,
+}
+
+const RUSTFMT: Tool = Tool {
+    name: "rustfmt",
+    subcommand: "fmt",
+    install: "rustup component add rustfmt",
+    required: true,
+};
+
+const CLIPPY: Tool = Tool {
+    name: "clippy",
+    subcommand: "clippy",
+    install: "rustup component add clippy",
+    required: true,
+};
+
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    subcommand: "deny",
+    install: "cargo install cargo-deny",
+    required: false,
+};
+
+impl Tool {
+    /// Succeeds exactly when the tool is installed.
+    pub(super) fn probe(&self) -> Invocation {
+        Invocation::cargo(&[self.subcommand, "--version"])
+    }
+
+    /// What to tell somebody who has not got it.
+    pub(super) fn advice(&self) -> String {
+        format!("{} is not installed ({})", self.name, self.install)
+    }
+}
+
+/// The tools that these steps need, each once.
+pub(super) fn tools(steps: &[Step]) -> Vec<Tool> {
+    let mut tools: Vec<Tool> = Vec::new();
+    for tool in steps.iter().filter_map(|step| step.tool) {
+        if !tools.contains(&tool) {
+            tools.push(tool);
+        }
+    }
+    tools
+}
+
+/// The steps in order: the fastest first, so that a slip is seen at once.
+///
+/// `dirty` says that there are uncommitted changes, which `cargo package` otherwise refuses.
+pub(super) fn steps(scope: Scope, packages: &[Package], dirty: bool) -> Vec<Step> {
+    let step = |name, action, tool| Step { name, action, tool };
+    let cargo = |arguments: &[&str]| Action::Commands(vec![Invocation::cargo(arguments)]);
+
+    let clippy = "clippy --workspace --all-targets --all-features -- -D warnings";
+    // `--tests` is every test but the doc tests, which have a step of their own.
+    let tests = "test --workspace --all-features --tests --no-fail-fast";
+    let doc_tests = "test --workspace --all-features --doc --no-fail-fast";
+    let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
+
+    let mut steps = vec![
+        step("fmt", cargo(&["fmt", "--all", "--check"]), Some(RUSTFMT)),
+        step("tidy", Action::Tidy, None),
+        step("clippy", cargo(&words(clippy)), Some(CLIPPY)),
+        step("tests", cargo(&words(tests)), None),
+        step("doc tests", cargo(&words(doc_tests)), None),
+    ];
+    if scope == Scope::Whole {
+        let docs = Invocation::cargo(&words("doc --workspace --no-deps --all-features"))
+            .with_environment("RUSTDOCFLAGS", "-D warnings");
+        let deny = cargo(&words("deny --offline check bans licenses sources"));
+        steps.extend([
+            step("docs", Action::Commands(vec![docs]), None),
+            step("features", Action::Commands(feature_matrix(packages)), Some(CLIPPY)),
+            step("package", Action::Commands(vec![package(packages, dirty)]), None),
+            step("dependencies", deny, Some(CARGO_DENY)),
+        ]);
+    }
+    steps
+}
+
+/// Each crate alone, with no features, its default ones, and all of them: together, crates lend
+/// each other features of what they share.
+///
+/// Clippy does all that `cargo check` does, and makes warnings errors without the flags that would
+/// recompile every dependency.
+fn feature_matrix(packages: &[Package]) -> Vec<Invocation> {
+    let mut commands = Vec::new();
+    for package in packages {
+        let sets: &[&[&str]] = if package.features.is_empty() {
+            &[&[]]
+        } else {
+            &[&["--no-default-features"], &[], &["--all-features"]]
+        };
+        for set in sets {
+            let alone = ["clippy", "--quiet", "--no-deps", "--package", &package.name];
+            commands.push(Invocation::cargo(&[&alone, *set, &["--", "-D", "warnings"]].concat()));
+        }
+    }
+    commands
+}
+
+/// Packs every crate that may be published and compiles it from its package, against the packages
+/// of the others.
+fn package(packages: &[Package], dirty: bool) -> Invocation {
+    let mut arguments = vec!["package", "--workspace"];
+    for package in packages.iter().filter(|package| !package.is_public()) {
+        arguments.extend(["--exclude", package.name.as_str()]);
+    }
+    if dirty {
+        arguments.push("--allow-dirty");
+    }
+    Invocation::cargo(&arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, CLIPPY, RUSTFMT, feature_matrix, package, steps, tools};
+    use crate::{
+        ci::Scope,
+        workspace::{
+            Package,
+            planted::{self, private_package},
+        },
+    };
+
+    #[test]
+    fn both_scopes_are_tidy() {
+        for scope in [Scope::Quick, Scope::Whole] {
+            assert!(steps(scope, &[], false).iter().any(|step| step.action == Action::Tidy));
+        }
+    }
+
+    #[test]
+    fn quick_is_the_beginning_of_the_whole() {
+        let quick = steps(Scope::Quick, &[], false);
+        assert!(steps(Scope::Whole, &[], false).starts_with(&quick));
+        assert_eq!(tools(&quick), [RUSTFMT, CLIPPY]);
+    }
+
+    #[test]
+    fn a_missing_tool_comes_with_its_remedy() {
+        assert_eq!(CLIPPY.advice(), "clippy is not installed (rustup component add clippy)");
+    }
+
+    #[test]
+    fn the_matrix_has_three_rows_where_there_are_features() {
+        let mut features = Package { name: "a".to_owned(), ..Package::default() };
+        assert_eq!(feature_matrix(std::slice::from_ref(&features)).len(), 1);
+        features.features.insert("cli".to_owned(), Vec::new());
+        let commands: Vec<String> =
+            feature_matrix(&[features]).iter().map(ToString::to_string).collect();
+        let start = "cargo clippy --quiet --no-deps --package a";
+        assert_eq!(
+            commands,
+            [
+                format!("{start} --no-default-features -- -D warnings"),
+                format!("{start} -- -D warnings"),
+                format!("{start} --all-features -- -D warnings"),
+            ]
+        );
+    }
+
+    #[test]
+    fn private_crates_are_not_packaged() {
+        let packages = [planted::package("recurrent"), private_package("xtask")];
+        let command = |dirty| package(&packages, dirty).to_string();
+        assert_eq!(command(false), "cargo package --workspace --exclude xtask");
+        assert_eq!(command(true), "cargo package --workspace --exclude xtask --allow-dirty");
+    }
+}
