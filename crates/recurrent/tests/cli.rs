@@ -286,6 +286,18 @@ fn a_loss_that_explodes_ends_the_run_in_one_line() {
     }
 }
 
+#[test]
+fn a_run_keeps_the_settings_that_it_began_with() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    let file = place.path("run/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("learning-rate = 0.01", "learning-rate = 0.5")).unwrap();
+    let ended = place.run("resume run --epochs 2");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_one_line(&ended.stderr, "run/config.toml: was changed");
+}
+
 #[track_caller]
 fn assert_one_line(stderr: &str, part: &str) {
     assert!(stderr.starts_with("error: "), "{stderr:?}");
@@ -370,6 +382,7 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("resume foreign --epochs 2", 1, "foreign/last.ckpt: not a recurrent checkpoint"),
     ("resume lost --epochs 2", 1, "`cp lost/best.ckpt lost/last.ckpt` goes back"),
     ("evaluate missing", 1, "missing: no such folder"),
+    ("evaluate changed", 1, "may have been learnt from; name a text to be judged on with --data"),
     ("evaluate run/best.ckpt", 1, "run/best.ckpt: is a file; give the folder of the run"),
     ("evaluate worst", 1, "`cp worst/last.ckpt worst/best.ckpt` goes back"),
     ("evaluate moved", 1, "gone.txt: no such file"),

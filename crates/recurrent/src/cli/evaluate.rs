@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::train::{load_model, run_data};
 use super::{Options, Outcome, RunArgument, options::compute, print_line, remark, thousands};
 use crate::data::{source, text::load_held_out};
 use crate::run::RunFolder;
+use crate::tasks::checkpoint::fingerprint;
 use crate::tasks::language_model::{Report, evaluate};
 
 #[derive(Args)]
@@ -34,7 +36,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
         Some(data) => load_held_out(&source::open(data)?, &vocabulary)?,
         None => {
             let options = Options::read(&folder.config())?;
-            run_data(&folder, &options, vocabulary)?.valid
+            let corpus = run_data(&folder, &options, vocabulary)?;
+            // Another text is split elsewhere: what is held out now may have been learnt from.
+            if fingerprint(&file)? != corpus.fingerprint() {
+                bail!(
+                    "{}: the text is not the one that the run was trained on, so its last tenth \
+                     may have been learnt from; name a text to be judged on with --data",
+                    folder.config().display()
+                );
+            }
+            corpus.valid
         }
     };
     remark(

@@ -14,7 +14,7 @@ use super::{Options, Outcome, RunArgument, Task, print_line, remark, thousands, 
 use crate::data::{Corpus, TokenKind, Vocabulary, source};
 use crate::run::{Interrupt, MetricsLog, Progress, RunFolder};
 use crate::tasks::checkpoint::{self, Resumed};
-use crate::tasks::language_model::{Report, Training, evaluate};
+use crate::tasks::language_model::{Report, Settings, Training, evaluate};
 
 /// Where no `--checkpoint-every` is given, a run saves this often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -120,6 +120,10 @@ pub(super) fn start(
     let run =
         Run { folder, corpus, training, metrics, compute, save_every: options.checkpoint_every };
     describe(&run, quiet);
+    let Settings { dropout, num_layers, .. } = run.training.settings;
+    if dropout > 0.0 && num_layers == 1 {
+        remark(quiet, "dropout acts between layers: with one layer it does nothing");
+    }
     Ok(run)
 }
 
@@ -131,6 +135,14 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     folder.model()?;
     let (file, mut settings, vocabulary) = checkpoint::read_head(&folder.last())
         .map_err(|error| name_the_other(error, &folder.last(), &folder.best()))?;
+    let Settings { epochs, steps, .. } = settings;
+    if (Settings { epochs, steps, ..options.settings()? }) != settings {
+        bail!(
+            "{}: was changed, and a run goes on with the settings that it began with; change it \
+             back, or train a new run with --config and another --out",
+            folder.config().display()
+        );
+    }
     if let Some(epochs) = arguments.epochs {
         (settings.epochs, settings.steps) = (epochs, None);
         settings.check().map_err(usage)?;

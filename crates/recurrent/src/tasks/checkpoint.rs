@@ -67,6 +67,16 @@ pub fn read_head(path: &Path) -> anyhow::Result<(Checkpoint<'static>, Settings, 
     Ok((checkpoint, settings, vocabulary))
 }
 
+/// The fingerprint of the data that a checkpoint's training reads.
+///
+/// # Errors
+/// If the file is no checkpoint of this task.
+pub fn fingerprint(path: &Path) -> anyhow::Result<u64> {
+    let (checkpoint, ..) = read_head(path)?;
+    let counters = checkpoint.values::<u64>("counters", &[3]);
+    Ok(counters.with_context(|| path.display().to_string())?[2])
+}
+
 /// A training as it was when `checkpoint` was written, under `settings`.
 ///
 /// # Errors

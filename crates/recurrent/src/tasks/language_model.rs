@@ -71,6 +71,9 @@ pub struct Settings {
     pub seed: u64,
 }
 
+/// The longest window: dropout masks of different steps would meet beyond it.
+const MOST_STEPS: usize = 1 << 24;
+
 impl Settings {
     /// Checks every number.
     ///
@@ -91,6 +94,9 @@ impl Settings {
         // Two moments of four parameters a layer are as many sections as a checkpoint can hold.
         if self.num_layers > MOST_LAYERS {
             return Err(format!("the number of layers must be at most {MOST_LAYERS}"));
+        }
+        if self.sequence_length > MOST_STEPS {
+            return Err(format!("the sequence length must be at most {MOST_STEPS}"));
         }
         self.model(2).build::<f32>().map_err(|error| error.to_string())?;
         self.trainer(1).check_for::<f32>().map_err(|error| error.to_string())
