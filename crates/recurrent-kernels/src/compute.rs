@@ -193,6 +193,8 @@ split_together!(A.0, B.1);
 split_together!(A.0, B.1, C.2);
 split_together!(A.0, B.1, C.2, D.3);
 split_together!(A.0, B.1, C.2, D.3, E.4);
+split_together!(A.0, B.1, C.2, D.3, E.4, F.5);
+split_together!(A.0, B.1, C.2, D.3, E.4, F.5, G.6);
 
 #[cfg(test)]
 mod tests {

@@ -28,8 +28,11 @@ pub use panels::{Panels, PanelsMut};
 mod gemm;
 pub use gemm::{Accum, Operand, gemm};
 
+mod packed;
+pub use packed::Packed;
+
 mod product;
-pub use product::{Packed, product};
+pub use product::{product, product_within};
 
 pub mod activation;
 pub mod loss;

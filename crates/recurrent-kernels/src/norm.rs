@@ -1,4 +1,5 @@
-//! Sums in a fixed order: squares for norms, rows for bias gradients.
+//! Sums in a fixed order: squares for norms, rows for the gradients of biases, products of rows for
+//! those of weights that multiply number by number.
 //!
 //! The order depends on shapes only. It is the same for any number of threads and at every
 //! instruction set, and short partial sums keep the rounding error small.
@@ -93,14 +94,42 @@ pub fn add_row_sums<T: Real>(compute: &Compute, block: Columns<'_, T>, sums: &mu
     if sums.len() != block.rows() {
         bad_sums(sums.len(), block.rows(), block.columns());
     }
-    let least = (LEAST_NUMBERS / block.columns().max(1)).max(LANES);
-    let level = compute.level();
-    compute.split(Rows { block, sums }, least, &|rows: Rows<'_, T>| level.dispatch(rows));
+    sum_rows(compute, Rows { block, factors: None, sums });
 }
 
-/// Rows of a block with their sums, cut between rows.
+/// Adds to `sums[r]` the sum over all columns of row `r` of `block` times row `r` of `factors`: the
+/// gradient of a weight that multiplies number by number. In the order of [`add_row_sums`].
+///
+/// # Panics
+/// If the blocks have different shapes, or `sums` is not one per row.
+#[track_caller]
+pub fn add_row_products<T: Real>(
+    compute: &Compute,
+    block: Columns<'_, T>,
+    factors: Columns<'_, T>,
+    sums: &mut [T],
+) {
+    let of = |block: Columns<'_, T>| (block.rows(), block.columns());
+    assert!(
+        of(block) == of(factors) && sums.len() == block.rows(),
+        "blocks of {:?} and {:?} rows and columns do not make {} sums of products",
+        of(block),
+        of(factors),
+        sums.len()
+    );
+    sum_rows(compute, Rows { block, factors: Some(factors), sums });
+}
+
+fn sum_rows<T: Real>(compute: &Compute, rows: Rows<'_, T>) {
+    let least = (LEAST_NUMBERS / rows.block.columns().max(1)).max(LANES);
+    let level = compute.level();
+    compute.split(rows, least, &|rows: Rows<'_, T>| level.dispatch(rows));
+}
+
+/// Rows of a block, and what they are multiplied with, with their sums; cut between rows.
 struct Rows<'a, T> {
     block: Columns<'a, T>,
+    factors: Option<Columns<'a, T>>,
     sums: &'a mut [T],
 }
 
@@ -111,10 +140,12 @@ impl<T: Real> SplitColumns for Rows<'_, T> {
     fn split_columns(self, at: usize) -> (Self, Self) {
         let rows = self.sums.len();
         let (above, below) = self.sums.split_at_mut(at);
-        (
-            Rows { block: self.block.rows_range(0..at), sums: above },
-            Rows { block: self.block.rows_range(at..rows), sums: below },
-        )
+        let part = |range: std::ops::Range<usize>, sums| Rows {
+            block: self.block.rows_range(range.clone()),
+            factors: self.factors.map(|factors| factors.rows_range(range)),
+            sums,
+        };
+        (part(0..at, above), part(at..rows, below))
     }
 }
 
@@ -131,7 +162,14 @@ impl<T: Real> WithSimd for Rows<'_, T> {
                 let end = (start + COLUMNS).min(columns);
                 let mut partial = [T::ZERO; ROWS];
                 for j in start..end {
-                    add(&mut partial, &self.block.column(j)[first..first + sums.len()]);
+                    let terms = &self.block.column(j)[first..first + sums.len()];
+                    match self.factors {
+                        None => add(&mut partial, terms),
+                        Some(factors) => {
+                            let factors = &factors.column(j)[first..first + sums.len()];
+                            add_products(&mut partial, terms, factors);
+                        }
+                    }
                 }
                 add(&mut whole, &partial);
                 start = end;
@@ -146,5 +184,13 @@ impl<T: Real> WithSimd for Rows<'_, T> {
 fn add<T: Real>(sums: &mut [T], terms: &[T]) {
     for (sum, &term) in sums.iter_mut().zip(terms) {
         *sum += term;
+    }
+}
+
+/// Adds the products number by number, as far as the shortest slice goes.
+#[inline(always)]
+fn add_products<T: Real>(sums: &mut [T], terms: &[T], factors: &[T]) {
+    for ((sum, &term), &factor) in sums.iter_mut().zip(terms).zip(factors) {
+        *sum = term.mul_add(factor, *sum);
     }
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::lanes::lane_count;
-use crate::{Accum, Columns, ColumnsMut, Compute, Level, Real};
+use crate::{Accum, Columns, ColumnsMut, Compute, Packed, Real};
 
 /// Terms of one chain. Fixed by the contract on bits, and short enough for the caches.
 pub(crate) const DEPTH: usize = 512;
@@ -26,32 +26,6 @@ const COLUMN_BLOCK: usize = 128;
 /// Multiply-adds below which a second thread costs more than it brings.
 const LEAST_WORK: usize = 1 << 18;
 
-/// 64 numbers of memory that begin at a cache line, so that no vector load crosses one.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-/// A weight matrix of `rows` x `columns` in the order in which the micro-kernel reads it.
-///
-/// Rows lie in panels of two vectors (the last panel may have one), and a panel holds its rows of
-/// column 0, of column 1, and so on. What fills the last vector beyond the last row is
-/// unspecified: its sums are never stored. The value remembers the [`Level`] it was packed for.
-#[derive(Clone)]
-pub struct Packed<T> {
-    memory: Vec<Line>,
-    level: Level,
-    lanes: usize,
-    rows: usize,
-    columns: usize,
-    number: PhantomData<T>,
-}
-
-#[cold]
-#[track_caller]
-fn bad_rows(range: &Range<usize>, rows: usize, columns: usize) -> ! {
-    panic!("rows {range:?} to be packed lie outside a weight of {rows} rows x {columns} columns");
-}
-
 #[cold]
 #[track_caller]
 fn bad_product(out: (usize, usize), packed: (usize, usize), x: (usize, usize)) -> ! {
@@ -61,147 +35,10 @@ fn bad_product(out: (usize, usize), packed: (usize, usize), x: (usize, usize)) -
     );
 }
 
+#[cold]
 #[track_caller]
-fn check_rows<T>(weight: Columns<'_, T>, rows: &[Range<usize>]) -> usize {
-    for range in rows {
-        if range.start > range.end || range.end > weight.rows() {
-            bad_rows(range, weight.rows(), weight.columns());
-        }
-    }
-    // What is too large is refused by `reshape`.
-    rows.iter().fold(0, |sum, range| sum.saturating_add(range.len()))
-}
-
-impl<T: Real> Default for Packed<T> {
-    fn default() -> Self {
-        Packed::new()
-    }
-}
-
-impl<T: Real> Packed<T> {
-    /// A matrix of no rows and no columns. Memory grows at the first pack and is then reused.
-    pub fn new() -> Self {
-        Packed {
-            memory: Vec::new(),
-            level: Level::SCALAR,
-            lanes: 1,
-            rows: 0,
-            columns: 0,
-            number: PhantomData,
-        }
-    }
-
-    /// Packs the rows of `weight` in `rows`, range after range, for products at `level`: this
-    /// value becomes (total length of the ranges) x (columns of `weight`).
-    ///
-    /// # Panics
-    /// If a range reaches outside.
-    #[track_caller]
-    pub fn pack(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
-        let total = check_rows(weight, rows);
-        self.reshape(level, total, weight.columns());
-        for p in 0..self.panels() {
-            let (panel, height, first) = self.panel_mut(p);
-            let mut before = 0;
-            for range in rows {
-                // The part of this range that falls into the panel.
-                let start = first.max(before);
-                let end = (first + height).min(before + range.len());
-                if start < end {
-                    let source = range.start + (start - before);
-                    for (k, row) in panel.chunks_exact_mut(height).enumerate() {
-                        row[start - first..end - first]
-                            .copy_from_slice(&weight.column(k)[source..source + (end - start)]);
-                    }
-                }
-                before += range.len();
-            }
-        }
-    }
-
-    /// Packs the transpose of the rows of `weight` in `rows`, range after range: this value
-    /// becomes (columns of `weight`) x (total length of the ranges).
-    ///
-    /// # Panics
-    /// If a range reaches outside.
-    #[track_caller]
-    pub fn pack_transposed(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
-        let total = check_rows(weight, rows);
-        self.reshape(level, weight.columns(), total);
-        if total == 0 {
-            return;
-        }
-        for p in 0..self.panels() {
-            let (panel, height, first) = self.panel_mut(p);
-            for r in 0..height.min(weight.columns() - first) {
-                let column = weight.column(first + r);
-                let source = rows.iter().flat_map(|range| &column[range.clone()]);
-                for (place, &value) in panel[r..].iter_mut().step_by(height).zip(source) {
-                    *place = value;
-                }
-            }
-        }
-    }
-
-    /// Rows of the packed matrix, M.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Columns of the packed matrix, K.
-    pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// Makes room for a matrix of this shape, with unspecified contents.
-    fn reshape(&mut self, level: Level, rows: usize, columns: usize) {
-        let lanes = level.dispatch(CountLanes(PhantomData::<T>));
-        let bytes = rows
-            .checked_next_multiple_of(lanes)
-            .and_then(|padded| padded.checked_mul(columns)?.checked_mul(size_of::<T>()))
-            .expect("packed weights must fit into the address space");
-        // The memory first: the shape must never promise more than there is, even after a panic.
-        *self = Packed { memory: std::mem::take(&mut self.memory), ..Packed::new() };
-        self.memory.resize(bytes.div_ceil(size_of::<Line>()), Line([0; 64]));
-        (self.level, self.lanes, self.rows, self.columns) = (level, lanes, rows, columns);
-    }
-
-    /// Vectors of rows, of which the last may be incomplete.
-    fn vectors(&self) -> usize {
-        self.rows.div_ceil(self.lanes)
-    }
-
-    /// Panels of two vectors, of which the last may have one.
-    fn panels(&self) -> usize {
-        self.vectors().div_ceil(2)
-    }
-
-    /// Panel `p`, its height in rows (padding included), and its first row in the matrix.
-    fn panel_mut(&mut self, p: usize) -> (&mut [T], usize, usize) {
-        let first = 2 * p * self.lanes;
-        let height = self.lanes * (self.vectors() - 2 * p).min(2);
-        // SAFETY: `Line` is plain initialised bytes without padding and more strictly aligned
-        // than `T`, which is f32 or f64 (`Real` is sealed), for which all bytes are valid. The
-        // length covers only whole numbers inside the same allocation, and the exclusive borrow
-        // of `self` goes on in the result.
-        let all = unsafe {
-            std::slice::from_raw_parts_mut(
-                self.memory.as_mut_ptr().cast::<T>(),
-                self.memory.len() * (size_of::<Line>() / size_of::<T>()),
-            )
-        };
-        (&mut all[first * self.columns..(first + height) * self.columns], height, first)
-    }
-}
-
-struct CountLanes<T>(PhantomData<T>);
-
-impl<T: Real> pulp::WithSimd for CountLanes<T> {
-    type Output = usize;
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        lane_count::<T, S>()
-    }
+fn bad_ranges(out: &Range<usize>, x: &Range<usize>, rows: usize) -> ! {
+    panic!("rows {x:?} cannot be multiplied into rows {out:?} of a block of {rows} rows");
 }
 
 /// `out` (M x B) becomes, or grows by, `packed` (M x K) times `x` (K x B), on the calling thread
@@ -221,6 +58,22 @@ pub fn product<T: Real>(
     x: Columns<'_, T>,
 ) {
     Part::new(out, accum, packed, x).run();
+}
+
+/// [`product`] between two row ranges of one block: rows `out` become, or grow by, `packed` times
+/// rows `x`. For a step whose second product reads what its first one made.
+///
+/// # Panics
+/// If the ranges overlap or reach outside, or the shapes do not fit.
+#[track_caller]
+pub fn product_within<T: Real>(
+    block: ColumnsMut<'_, T>,
+    out: Range<usize>,
+    accum: Accum,
+    packed: &Packed<T>,
+    x: Range<usize>,
+) {
+    Part::within(block, out, accum, packed, x).run();
 }
 
 impl Compute {
@@ -290,6 +143,42 @@ impl<'a, T: Real> Part<'a, T> {
             accum,
             x: x.as_slice().as_ptr(),
             x_stride: x.stride(),
+            borrow: PhantomData,
+        }
+    }
+
+    #[track_caller]
+    fn within(
+        block: ColumnsMut<'a, T>,
+        out: Range<usize>,
+        accum: Accum,
+        packed: &'a Packed<T>,
+        x: Range<usize>,
+    ) -> Part<'a, T> {
+        let (rows, columns, stride) = (block.rows(), block.columns(), block.stride());
+        let inside = |range: &Range<usize>| range.start <= range.end && range.end <= rows;
+        let apart = out.end <= x.start || x.end <= out.start;
+        if !(inside(&out) && inside(&x) && apart) {
+            bad_ranges(&out, &x, rows);
+        }
+        if (packed.rows(), packed.columns()) != (out.len(), x.len()) {
+            let shapes = ((out.len(), columns), (packed.rows(), packed.columns()));
+            bad_product(shapes.0, shapes.1, (x.len(), columns));
+        }
+        // Both places come from the one exclusive borrow. They share no number, because the ranges
+        // are apart within every column; `x` is only read and `out` is this value's alone. The view
+        // guarantees that all rows of all columns are there. Wrapping, because a block without
+        // columns may have no memory to point into.
+        let data = block.into_slice().as_mut_ptr();
+        Part {
+            packed,
+            panels: 0..packed.panels(),
+            columns,
+            out: data.wrapping_add(out.start),
+            out_stride: stride,
+            accum,
+            x: data.wrapping_add(x.start).cast_const(),
+            x_stride: stride,
             borrow: PhantomData,
         }
     }

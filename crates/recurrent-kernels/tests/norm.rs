@@ -1,7 +1,7 @@
 //! Sums of squares and of rows: values, order, and independence of threads and levels.
 
 use proptest::prelude::*;
-use recurrent_kernels::norm::{add_row_sums, sum_of_squares};
+use recurrent_kernels::norm::{add_row_products, add_row_sums, sum_of_squares};
 use recurrent_kernels::{Columns, Compute, Level};
 
 /// Numbers that are no short binary fractions, so that every other order shows in the bits.
@@ -43,9 +43,10 @@ fn row_sums_have_the_same_bits_at_any_level_and_thread_count() {
     let values = numbers(rows * columns);
     let block = Columns::new(&values, rows, columns);
     let run = |compute: &Compute| {
-        let mut sums = numbers(rows);
+        let (mut sums, mut products) = (numbers(rows), numbers(rows));
         add_row_sums(compute, block, &mut sums);
-        sums
+        add_row_products(compute, block, block, &mut products);
+        (sums, products)
     };
     let expected = run(&Compute::sequential().with_level(Level::SCALAR));
     for level in Level::available() {
@@ -67,9 +68,17 @@ proptest! {
         let block = Columns::with_stride(&values, rows, columns, stride);
         let mut sums: Vec<f64> = (0..rows).map(|r| r as f64).collect();
         add_row_sums(&Compute::sequential(), block, &mut sums);
+        let factors = numbers(rows * columns);
+        let factors = Columns::new(&factors, rows, columns);
+        let mut products: Vec<f64> = (0..rows).map(|r| r as f64).collect();
+        add_row_products(&Compute::sequential(), block, factors, &mut products);
         for r in 0..rows {
-            let exact: f64 = r as f64 + (0..columns).map(|j| block.column(j)[r]).sum::<f64>();
+            let row: Vec<f64> = (0..columns).map(|j| block.column(j)[r]).collect();
+            let exact: f64 = r as f64 + row.iter().sum::<f64>();
             prop_assert!((sums[r] - exact).abs() < 1e-12 * (1.0 + exact.abs()), "row {}", r);
+            let terms = row.iter().enumerate().map(|(j, &x)| x * factors.column(j)[r]);
+            let exact: f64 = r as f64 + terms.sum::<f64>();
+            prop_assert!((products[r] - exact).abs() < 1e-12 * (1.0 + exact.abs()), "row {}", r);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 use recurrent_kernels::{
     Accum, Columns, ColumnsMut, Compute, Level, Matrix, Operand, Packed, Real, gemm, product,
+    product_within,
 };
 
 /// A number in [-1, 1) that looks random and is exact in both types.
@@ -250,4 +251,47 @@ fn shapes_that_do_not_fit_are_refused() {
 #[should_panic(expected = "rows 2..5 to be packed lie outside a weight of 4 rows x 3 columns")]
 fn rows_outside_the_weight_are_refused() {
     Packed::new().pack(Level::detect(), matrix::<f32>(0, 4, 3).as_ref(), &[0..1, 2..5]);
+}
+
+/// A product inside one block equals the product of copies of its parts.
+#[test]
+fn a_product_within_a_block_is_that_of_its_parts() {
+    for (out, x) in [(0..7, 9..14), (9..21, 0..9), (3..4, 4..5), (2..2, 5..9), (0..5, 6..6)] {
+        for columns in [0, 1, 2, 9] {
+            let (rows, stride) = (22, 25);
+            let weight = matrix::<f64>(3, out.len(), x.len());
+            let before = numbers::<f64>(4, stride * columns);
+            for level in Level::available() {
+                let mut packed = Packed::new();
+                packed.pack(level, weight.as_ref(), &[0..out.len()]);
+                for accum in [Accum::Add, Accum::Replace] {
+                    let mut expected = before.clone();
+                    let copy = Columns::with_stride(&before, rows, columns, stride);
+                    let block = ColumnsMut::with_stride(&mut expected, rows, columns, stride);
+                    let parts = block.rows_range(out.clone());
+                    product(parts, accum, &packed, copy.rows_range(x.clone()));
+                    let mut got = before.clone();
+                    let block = ColumnsMut::with_stride(&mut got, rows, columns, stride);
+                    product_within(block, out.clone(), accum, &packed, x.clone());
+                    assert!(got == expected, "{out:?} from {x:?}, {columns} columns, {level:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "rows 4..8 cannot be multiplied into rows 3..5 of a block of 9 rows")]
+fn overlapping_rows_are_refused() {
+    let mut packed = Packed::new();
+    packed.pack(Level::SCALAR, matrix::<f32>(1, 2, 4).as_ref(), &[0..2]);
+    product_within(matrix(2, 9, 3).as_mut(), 3..5, Accum::Add, &packed, 4..8);
+}
+
+#[test]
+#[should_panic(expected = "rows 8..12 cannot be multiplied into rows 3..5 of a block of 9 rows")]
+fn rows_outside_a_block_are_refused() {
+    let mut packed = Packed::new();
+    packed.pack(Level::SCALAR, matrix::<f32>(1, 2, 4).as_ref(), &[0..2]);
+    product_within(matrix(2, 9, 3).as_mut(), 3..5, Accum::Add, &packed, 8..12);
 }
