@@ -3,14 +3,20 @@
 use recurrent_kernels::{Level, Real};
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Phase, RowMap};
-use crate::{Gru, Lstm};
+use crate::cell::{Backward, Cell, CellShape, Forward, Peephole, Phase, RowMap};
+use crate::{Gru, Lstm, Nonlinearity, Rnn};
 
 /// Which cell, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum CellKind {
+    /// [`Rnn`] with tanh.
+    RnnTanh,
+    /// [`Rnn`] with relu.
+    RnnRelu,
+    /// [`Rnn`] without an activation.
+    RnnIdentity,
     /// [`Lstm`].
     Lstm,
     /// [`Gru`].
@@ -19,29 +25,44 @@ pub enum CellKind {
 
 impl CellKind {
     /// Every kind there is.
-    pub const ALL: [CellKind; 2] = [CellKind::Lstm, CellKind::Gru];
+    pub const ALL: [CellKind; 5] = [
+        CellKind::RnnTanh,
+        CellKind::RnnRelu,
+        CellKind::RnnIdentity,
+        CellKind::Lstm,
+        CellKind::Gru,
+    ];
 
     /// The name used on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
+            CellKind::RnnTanh => "rnn-tanh",
+            CellKind::RnnRelu => "rnn-relu",
+            CellKind::RnnIdentity => "rnn-identity",
             CellKind::Lstm => "lstm",
             CellKind::Gru => "gru",
         }
     }
 
-    /// A cell of this kind.
+    /// A cell of this kind, without options.
     pub fn build(self, input_size: usize, hidden_size: usize) -> AnyCell {
+        let rnn = |nonlinearity| AnyCell::Rnn(Rnn::new(input_size, hidden_size, nonlinearity));
         match self {
+            CellKind::RnnTanh => rnn(Nonlinearity::Tanh),
+            CellKind::RnnRelu => rnn(Nonlinearity::Relu),
+            CellKind::RnnIdentity => rnn(Nonlinearity::Identity),
             CellKind::Lstm => AnyCell::Lstm(Lstm::new(input_size, hidden_size)),
             CellKind::Gru => AnyCell::Gru(Gru::new(input_size, hidden_size)),
         }
     }
 }
 
-/// One of the cells of this crate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One of the cells of this crate, with its options.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyCell {
+    /// The vanilla recurrent network.
+    Rnn(Rnn),
     /// Long short-term memory.
     Lstm(Lstm),
     /// Gated recurrent unit.
@@ -52,6 +73,7 @@ pub enum AnyCell {
 macro_rules! each {
     ($self:ident, $cell:ident => $call:expr) => {
         match $self {
+            AnyCell::Rnn($cell) => $call,
             AnyCell::Lstm($cell) => $call,
             AnyCell::Gru($cell) => $call,
         }
@@ -68,6 +90,9 @@ impl Cell for AnyCell {
     fn phases(&self) -> Vec<Phase> {
         each!(self, cell => cell.phases())
     }
+    fn peepholes(&self) -> Vec<Peephole> {
+        each!(self, cell => cell.peepholes())
+    }
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         each!(self, cell => cell.pointwise(level, phase, step))
     }
@@ -75,3 +100,14 @@ impl Cell for AnyCell {
         each!(self, cell => cell.pointwise_backward(level, phase, step))
     }
 }
+
+macro_rules! from_cell {
+    ($($cell:ident),+) => {
+        $(impl From<$cell> for AnyCell {
+            fn from(cell: $cell) -> Self {
+                AnyCell::$cell(cell)
+            }
+        })+
+    };
+}
+from_cell!(Rnn, Lstm, Gru);

@@ -1,16 +1,15 @@
 //! The contract between a cell and whatever drives it through time.
 //!
 //! A step of any cell is: the input's product, already in the tape; then one or more phases, each
-//! a product with a recurrent weight into rows of the tape, followed by pointwise arithmetic. The
-//! drivers own every product and every loop; a cell owns its equations and nothing else. Backward
-//! visits the phases in reverse: `pointwise_backward` turns tape rows into their own gradient, and
-//! the transposed product carries it to the phase's source.
+//! a product with a recurrent weight followed by pointwise arithmetic. The drivers own every
+//! product and every loop; a cell owns its equations and nothing else. Backward visits the phases
+//! in reverse: `pointwise_backward` turns tape rows into their own gradient, and the transposed
+//! product carries it to the phase's source.
 
 use std::ops::Range;
 
 use recurrent_kernels::{Columns, ColumnsMut, Level, Real};
-
-use crate::{Form, Layout, Parameters, Slot};
+use serde::{Deserialize, Serialize};
 
 /// Sizes of a cell, in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +24,30 @@ pub struct CellShape {
     pub tape_rows: usize,
     /// Rows of `weight_ih` and of `bias_ih`.
     pub weight_ih_rows: usize,
-    /// Rows of `weight_hh` and of `bias_hh`.
+    /// Rows of `weight_hh` and of `bias_hh`; the weight has `hidden_size` columns.
     pub weight_hh_rows: usize,
+    /// Rows of the tape that a later phase multiplies with ([`Source::Inner`]); 0 without one.
+    pub inner_size: usize,
+    /// The last phase makes h with `weight_hr`, which has `hidden_size` rows and `inner_size`
+    /// columns ([`RecurrentWeight::Projection`]).
+    pub projects: bool,
+    /// Numbers in `weight_peephole`; 0 for a cell without peepholes.
+    pub peephole_size: usize,
+    /// Which biases there are.
+    pub biases: Biases,
+}
+
+/// Which biases a cell has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Biases {
+    /// None: PyTorch's `bias=False`.
+    None,
+    /// `bias_ih` alone.
+    One,
+    /// `bias_ih` and `bias_hh`: PyTorch's default.
+    #[default]
+    Two,
 }
 
 /// Rows of a weight, and the rows of the tape that its product goes to.
@@ -43,13 +64,28 @@ pub struct RowMap {
 pub enum RecurrentWeight {
     /// `weight_hh`; its product comes with `bias_hh`.
     Hidden,
+    /// `weight_hr`, which has no bias.
+    Projection,
 }
 
 /// What a phase multiplies its weight with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// h of the previous step.
     PreviousHidden,
+    /// Rows of the tape that an earlier phase wrote and that nothing overwrites, `inner_size` of
+    /// them. Their gradient lies in [`Backward::d_inner`].
+    Inner(Range<usize>),
+}
+
+/// Where a phase's product goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// It is added to rows of the tape. The tape ranges follow one another without gaps, so that
+    /// the product is one block; the weight ranges may be in any order.
+    Tape(Vec<RowMap>),
+    /// It is h after the step, from all rows of the weight in order.
+    Hidden,
 }
 
 /// A product with a recurrent weight, then pointwise arithmetic.
@@ -59,23 +95,37 @@ pub struct Phase {
     pub weight: RecurrentWeight,
     /// What it is multiplied with.
     pub source: Source,
-    /// Which rows of the weight go to which rows of the tape. The tape ranges follow one another
-    /// without gaps, so that the product is one block; the weight ranges may be in any order.
-    pub map: Vec<RowMap>,
+    /// Where the product goes.
+    pub target: Target,
 }
 
 impl Phase {
-    /// The rows of the tape that the product is added to.
-    pub fn tape_rows(&self) -> Range<usize> {
-        let start = self.map.first().map_or(0, |map| map.tape.start);
-        let end = self.map.last().map_or(0, |map| map.tape.end);
-        start..end
+    /// A product of `weight_hh` with h of the previous step.
+    pub fn of_hidden(map: Vec<RowMap>) -> Phase {
+        let (weight, source) = (RecurrentWeight::Hidden, Source::PreviousHidden);
+        Phase { weight, source, target: Target::Tape(map) }
     }
+}
 
-    /// The rows of the weight, in the order of the tape.
-    pub fn weight_rows(&self) -> Vec<Range<usize>> {
-        self.map.iter().map(|map| map.weight.clone()).collect()
-    }
+/// A vector that multiplies the cell state number by number into rows of the tape, and whose
+/// gradient is therefore no product of matrices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peephole {
+    /// Rows of `weight_peephole`.
+    pub weight: Range<usize>,
+    /// As many rows of the tape: the pre-activations that it looks into.
+    pub tape: Range<usize>,
+    /// Which c it looks at.
+    pub at: PeepholeAt,
+}
+
+/// Which cell state a peephole looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeepholeAt {
+    /// c before the step.
+    Previous,
+    /// c after the step.
+    Next,
 }
 
 /// h and c of some columns at some step.
@@ -91,11 +141,13 @@ pub struct StateRef<'a, T> {
 pub struct Forward<'a, T> {
     /// In: pre-activations without bias. Out: what backward needs.
     pub tape: ColumnsMut<'a, T>,
-    /// The biases by tape row.
+    /// The biases by tape row, zero where there are none.
     pub bias: &'a [T],
+    /// `weight_peephole`; empty without one.
+    pub peephole: &'a [T],
     /// The state before the step.
     pub previous: StateRef<'a, T>,
-    /// Out: h after the step.
+    /// Out: h after the step, unless a later phase makes it.
     pub h: ColumnsMut<'a, T>,
     /// Out: c after the step.
     pub c: ColumnsMut<'a, T>,
@@ -103,8 +155,10 @@ pub struct Forward<'a, T> {
 
 /// What `pointwise_backward` works on: some columns of one step. Gradients are of the loss.
 pub struct Backward<'a, T> {
-    /// In: what forward left. Out: the gradient of the pre-activations.
+    /// In: what forward left. Out: the gradient of the pre-activations. Inner rows stay.
     pub tape: ColumnsMut<'a, T>,
+    /// `weight_peephole`; empty without one.
+    pub peephole: &'a [T],
     /// The state before the step.
     pub previous: StateRef<'a, T>,
     /// The state after the step.
@@ -113,6 +167,9 @@ pub struct Backward<'a, T> {
     pub d_h: Columns<'a, T>,
     /// In: the gradient of c after the step. Out: the gradient of c before it.
     pub d_c: ColumnsMut<'a, T>,
+    /// The gradient of the inner rows once the phase that multiplies with them is undone:
+    /// `inner_size` rows, written by the driver.
+    pub d_inner: ColumnsMut<'a, T>,
     /// Receives what reaches h before the step by another way than a product; added.
     pub d_h_previous: ColumnsMut<'a, T>,
 }
@@ -129,82 +186,14 @@ pub trait Cell: Clone + Send + Sync {
     /// The phases, in order.
     fn phases(&self) -> Vec<Phase>;
 
+    /// The peepholes; none for most cells.
+    fn peepholes(&self) -> Vec<Peephole> {
+        Vec::new()
+    }
+
     /// The arithmetic after the product of phase `phase`.
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>);
 
     /// Undoes `pointwise`: from the gradient of its results to the gradient of its arguments.
     fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>);
-}
-
-/// Where a cell's parameters lie: the same four for every cell, as in PyTorch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CellSlots {
-    /// From x: `weight_ih_rows` x `input_size`.
-    pub weight_ih: Slot,
-    /// From h: `weight_hh_rows` x `hidden_size`.
-    pub weight_hh: Slot,
-    /// `weight_ih_rows`.
-    pub bias_ih: Slot,
-    /// `weight_hh_rows`.
-    pub bias_hh: Slot,
-}
-
-impl CellSlots {
-    /// Adds a cell's parameters to a layout under PyTorch's names, `{prefix}weight_ih{suffix}` and
-    /// so on; a suffix is `_l0` or `_l0_reverse`.
-    pub fn add(layout: &mut Layout, shape: CellShape, prefix: &str, suffix: &str) -> Self {
-        let mut add = |name: &str, form, rows, columns| {
-            layout.add(format!("{prefix}{name}{suffix}"), form, rows, columns)
-        };
-        CellSlots {
-            weight_ih: add("weight_ih", Form::Matrix, shape.weight_ih_rows, shape.input_size),
-            weight_hh: add("weight_hh", Form::Matrix, shape.weight_hh_rows, shape.hidden_size),
-            bias_ih: add("bias_ih", Form::Vector, shape.weight_ih_rows, 1),
-            bias_hh: add("bias_hh", Form::Vector, shape.weight_hh_rows, 1),
-        }
-    }
-
-    /// Both biases by tape row, added where they meet: `bias_ih` along the input's rows, `bias_hh`
-    /// along the recurrence's.
-    pub fn merge_bias<T: Real>(
-        &self,
-        cell: &impl Cell,
-        parameters: &Parameters<T>,
-        bias: &mut Vec<T>,
-    ) {
-        bias.clear();
-        bias.resize(cell.shape().tape_rows, T::ZERO);
-        self.for_bias_rows(cell, |slot, map| {
-            let source = &parameters.slice(slot)[map.weight.clone()];
-            for (sum, &term) in bias[map.tape.clone()].iter_mut().zip(source) {
-                *sum += term;
-            }
-        });
-    }
-
-    /// Undoes [`merge_bias`](Self::merge_bias): adds a gradient by tape row to both biases.
-    pub fn merge_bias_backward<T: Real>(
-        &self,
-        cell: &impl Cell,
-        d_bias: &[T],
-        gradients: &mut Parameters<T>,
-    ) {
-        self.for_bias_rows(cell, |slot, map| {
-            let target = &mut gradients.slice_mut(slot)[map.weight.clone()];
-            for (sum, &term) in target.iter_mut().zip(&d_bias[map.tape.clone()]) {
-                *sum += term;
-            }
-        });
-    }
-
-    fn for_bias_rows(&self, cell: &impl Cell, mut f: impl FnMut(Slot, &RowMap)) {
-        for map in cell.input_map() {
-            f(self.bias_ih, &map);
-        }
-        for phase in cell.phases() {
-            match phase.weight {
-                RecurrentWeight::Hidden => phase.map.iter().for_each(|map| f(self.bias_hh, map)),
-            }
-        }
-    }
 }

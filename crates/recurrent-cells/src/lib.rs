@@ -1,4 +1,4 @@
-//! One step of a recurrent cell (LSTM, GRU), forward next to backward, with named parameters.
+//! One step of a recurrent cell (RNN, LSTM, GRU), forward next to backward, with named parameters.
 //!
 //! A [`Cell`] is its equations and nothing else: it knows no time and keeps no memory between
 //! calls. [`PackedCell`] takes a step forward, [`PackedCellBackward`] takes it back;
@@ -12,20 +12,32 @@ pub use parameters::{Entry, Form, Layout, Parameters, Slot};
 
 mod cell;
 pub use cell::{
-    Backward, Cell, CellShape, CellSlots, Forward, Phase, RecurrentWeight, RowMap, Source, StateRef,
+    Backward, Biases, Cell, CellShape, Forward, Peephole, PeepholeAt, Phase, RecurrentWeight,
+    RowMap, Source, StateRef, Target,
 };
 
+mod slots;
+pub use slots::CellSlots;
+
+mod activate;
+
+mod rnn;
+pub use rnn::{Nonlinearity, Rnn, RnnOptions};
+
 mod lstm;
-pub use lstm::Lstm;
+pub use lstm::{Lstm, LstmOptions};
 
 mod gru;
-pub use gru::Gru;
+pub use gru::{Gru, GruOptions, Reset};
 
 mod any_cell;
 pub use any_cell::{AnyCell, CellKind};
 
 mod step;
 pub use step::{PackedCell, PackedCellBackward};
+
+mod weighted;
+pub use weighted::{PytorchWeights, WeightedCell, WeightsError};
 
 mod linear;
 pub use linear::{Linear, PackedLinear};

@@ -9,160 +9,347 @@
 //! c' = f c + i g                                  the forget gate keeps or drops the old memory
 //! h' = o tanh(c')                                 the output gate decides what is shown
 //! ```
+//!
+//! Options ([`LstmOptions`]) change single lines:
+//!
+//! ```text
+//! peephole:  i and f see w_i c and w_f c as well, o sees w_o c'    Gers and Schmidhuber 2000
+//! coupled:   f = 1 - i, without weights of its own                 Greff et al. 2017, "CIFG"
+//! clip:      every pre-activation is kept in [-clip, clip], bias and peephole included    ONNX
+//! proj_size: m = o tanh(c'), h' = W_hr m                           Sak, Senior, Beaufays 2014
+//! ```
 
-use recurrent_kernels::activation::{sigmoid, tanh};
+use std::ops::Range;
+
+use recurrent_kernels::activation::tanh;
 use recurrent_kernels::{Level, Real, Vectorized};
+use serde::{Deserialize, Serialize};
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Phase, RecurrentWeight, RowMap, Source};
+use crate::activate::{Clip, Sigmoid, Tanh, activate, check_clip, with_clip};
+use crate::cell::{
+    Backward, Biases, Cell, CellShape, Forward, Peephole, PeepholeAt, Phase, RecurrentWeight,
+    RowMap, Source, Target,
+};
 
-/// An LSTM cell. The tape of a step holds i, f, g, o, `hidden_size` rows each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an [`Lstm`] may have beside the usual. The default is PyTorch's `nn.LSTM`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LstmOptions {
+    /// Gates look at the cell state, through `weight_peephole` (rows i, f, o; coupled: i, o).
+    pub peephole: bool,
+    /// The forget gate is `1 - i` and has no parameters: rows i, g, o.
+    pub coupled: bool,
+    /// The largest magnitude of a pre-activation; above 0 and finite.
+    pub clip: Option<f64>,
+    /// Numbers in h, if h is a projection of what the output gate lets through; at least 1.
+    pub proj_size: Option<usize>,
+    /// Which biases there are.
+    pub biases: Biases,
+}
+
+/// An LSTM cell. The tape of a step holds i, f, g, o (coupled: i, g, o), `hidden_size` rows each;
+/// with a projection m stands before them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lstm {
     input_size: usize,
     hidden_size: usize,
+    options: LstmOptions,
 }
 
 impl Lstm {
     /// A cell from `input_size` numbers to `hidden_size` numbers.
     pub fn new(input_size: usize, hidden_size: usize) -> Self {
-        Lstm { input_size, hidden_size }
+        Lstm { input_size, hidden_size, options: LstmOptions::default() }
     }
 
-    /// The rows of `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` that make the forget gate.
-    pub fn forget_rows(&self) -> std::ops::Range<usize> {
-        self.hidden_size..2 * self.hidden_size
+    /// A cell with options. `hidden_size` counts c; h is as long, or `proj_size` with a projection,
+    /// as in PyTorch.
+    ///
+    /// # Panics
+    /// If the clip is not above 0 and finite, or `proj_size` is 0.
+    #[track_caller]
+    pub fn with_options(input_size: usize, hidden_size: usize, options: LstmOptions) -> Self {
+        check_clip(options.clip);
+        assert!(options.proj_size != Some(0), "a projection to no number");
+        Lstm { input_size, hidden_size, options }
+    }
+
+    /// The options.
+    pub fn options(&self) -> &LstmOptions {
+        &self.options
+    }
+
+    /// The rows of `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` that make the input gate.
+    pub fn input_rows(&self) -> Range<usize> {
+        0..self.hidden_size
+    }
+
+    /// The rows that make the forget gate; none if it is coupled to the input gate.
+    pub fn forget_rows(&self) -> Option<Range<usize>> {
+        (!self.options.coupled).then_some(self.hidden_size..2 * self.hidden_size)
+    }
+
+    /// i, g, o, and f unless it is coupled.
+    fn gates(&self) -> usize {
+        if self.options.coupled { 3 } else { 4 }
+    }
+
+    /// Rows of m on the tape, before the gates.
+    fn inner_size(&self) -> usize {
+        if self.options.proj_size.is_some() { self.hidden_size } else { 0 }
+    }
+
+    fn blocks(&self) -> Blocks {
+        let LstmOptions { peephole, coupled, .. } = self.options;
+        Blocks { size: self.hidden_size, inner: self.inner_size(), peephole, coupled }
     }
 }
 
 impl Cell for Lstm {
     fn shape(&self) -> CellShape {
+        let rows = self.gates() * self.hidden_size;
         CellShape {
             input_size: self.input_size,
-            hidden_size: self.hidden_size,
+            hidden_size: self.options.proj_size.unwrap_or(self.hidden_size),
             cell_size: self.hidden_size,
-            tape_rows: 4 * self.hidden_size,
-            weight_ih_rows: 4 * self.hidden_size,
-            weight_hh_rows: 4 * self.hidden_size,
+            tape_rows: self.inner_size() + rows,
+            weight_ih_rows: rows,
+            weight_hh_rows: rows,
+            inner_size: self.inner_size(),
+            projects: self.options.proj_size.is_some(),
+            peephole_size: self.peepholes().iter().map(|peephole| peephole.weight.len()).sum(),
+            biases: self.options.biases,
         }
     }
 
     fn input_map(&self) -> Vec<RowMap> {
-        vec![RowMap { weight: 0..4 * self.hidden_size, tape: 0..4 * self.hidden_size }]
+        let (rows, inner) = (self.gates() * self.hidden_size, self.inner_size());
+        vec![RowMap { weight: 0..rows, tape: inner..inner + rows }]
     }
 
     fn phases(&self) -> Vec<Phase> {
-        vec![Phase {
-            weight: RecurrentWeight::Hidden,
-            source: Source::PreviousHidden,
-            map: self.input_map(),
-        }]
+        let gates = Phase::of_hidden(self.input_map());
+        let projection = Phase {
+            weight: RecurrentWeight::Projection,
+            source: Source::Inner(0..self.hidden_size),
+            target: Target::Hidden,
+        };
+        let projects = self.options.proj_size.is_some();
+        std::iter::once(gates).chain(projects.then_some(projection)).collect()
     }
 
-    fn pointwise<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {
-        level.run(ForwardColumns { size: self.hidden_size, step });
+    fn peepholes(&self) -> Vec<Peephole> {
+        if !self.options.peephole {
+            return Vec::new();
+        }
+        let (size, first) = (self.hidden_size, self.inner_size());
+        // Blocks of the gates on the tape, in the order of the weight: i, f, o.
+        let gates: &[(usize, PeepholeAt)] = match self.options.coupled {
+            false => &[(0, PeepholeAt::Previous), (1, PeepholeAt::Previous), (3, PeepholeAt::Next)],
+            true => &[(0, PeepholeAt::Previous), (2, PeepholeAt::Next)],
+        };
+        let peepholes = gates.iter().enumerate().map(|(index, &(block, at))| Peephole {
+            weight: index * size..(index + 1) * size,
+            tape: first + block * size..first + (block + 1) * size,
+            at,
+        });
+        peepholes.collect()
     }
 
-    fn pointwise_backward<T: Real>(&self, level: Level, _phase: usize, step: Backward<'_, T>) {
-        level.run(BackwardColumns { size: self.hidden_size, step });
+    fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
+        // The projection is a product and nothing else.
+        if phase == 0 {
+            let blocks = self.blocks();
+            with_clip!(self.options.clip, clip => {
+                level.run(ForwardColumns { blocks, clip, step });
+            });
+        }
+    }
+
+    fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
+        if phase == 0 {
+            let blocks = self.blocks();
+            with_clip!(self.options.clip, clip => {
+                level.run(BackwardColumns { blocks, clip, step });
+            });
+        }
     }
 }
 
-/// All columns of a step:
-/// ```text
-/// i = sigmoid(i + b_i)    f = sigmoid(f + b_f)    g = tanh(g + b_g)    o = sigmoid(o + b_o)
-/// c' = f c + i g
-/// h' = o tanh(c')
-/// ```
-struct ForwardColumns<'a, T> {
+/// Where the blocks of rows lie.
+#[derive(Clone, Copy)]
+struct Blocks {
     size: usize,
+    /// Rows of m; 0 without a projection.
+    inner: usize,
+    peephole: bool,
+    coupled: bool,
+}
+
+/// The rows of a column, or of the biases; f is empty where it is coupled.
+struct Gates<B> {
+    m: B,
+    i: B,
+    f: B,
+    g: B,
+    o: B,
+}
+
+impl Blocks {
+    #[inline(always)]
+    fn of<'a, T>(&self, column: &'a [T]) -> Gates<&'a [T]> {
+        let (m, rest) = column.split_at(self.inner);
+        let (i, rest) = rest.split_at(self.size);
+        let (f, rest) = rest.split_at(if self.coupled { 0 } else { self.size });
+        let (g, o) = rest.split_at(self.size);
+        Gates { m, i, f, g, o: &o[..self.size] }
+    }
+
+    #[inline(always)]
+    fn of_mut<'a, T>(&self, column: &'a mut [T]) -> Gates<&'a mut [T]> {
+        let (m, rest) = column.split_at_mut(self.inner);
+        let (i, rest) = rest.split_at_mut(self.size);
+        let (f, rest) = rest.split_at_mut(if self.coupled { 0 } else { self.size });
+        let (g, o) = rest.split_at_mut(self.size);
+        Gates { m, i, f, g, o: &mut o[..self.size] }
+    }
+
+    /// w_i, w_f, w_o; empty where they are not there.
+    #[inline(always)]
+    fn peepholes<'a, T>(&self, weight: &'a [T]) -> [&'a [T]; 3] {
+        let size = if self.peephole { self.size } else { 0 };
+        let (w_i, rest) = weight.split_at(size);
+        let (w_f, w_o) = rest.split_at(if self.coupled { 0 } else { size });
+        [w_i, w_f, &w_o[..size]]
+    }
+}
+
+/// All columns of a step. What stands in brackets is there with its option only:
+/// ```text
+/// [i += w_i c]            [f += w_f c]
+/// i = sigmoid(i + b_i)     f = sigmoid(f + b_f)  [or 1 - i]      g = tanh(g + b_g)
+/// c' = f c + i g
+/// [o += w_o c']            o = sigmoid(o + b_o)
+/// h' = o tanh(c')          [or m = o tanh(c')]
+/// ```
+struct ForwardColumns<'a, T, C> {
+    blocks: Blocks,
+    clip: C,
     step: Forward<'a, T>,
 }
 
-impl<T: Real> Vectorized for ForwardColumns<'_, T> {
+impl<T: Real, C: Clip> Vectorized for ForwardColumns<'_, T, C> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let ForwardColumns { size, mut step } = self;
-        let bias = step.bias;
-        let b_i = &bias[..size];
-        let b_f = &bias[size..][..size];
-        let b_g = &bias[2 * size..][..size];
-        let b_o = &bias[3 * size..][..size];
+        let ForwardColumns { blocks, clip, mut step } = self;
+        let size = blocks.size;
+        let bias = blocks.of(step.bias);
+        let [w_i, w_f, w_o] = blocks.peepholes(step.peephole);
         for j in 0..step.tape.columns() {
-            let [i, f, g, o] = gates(step.tape.column(j), size);
+            let Gates { m, i, f, g, o } = blocks.of_mut(step.tape.column(j));
             let c = &step.previous.c.column(j)[..size];
             let c_next = &mut step.c.column(j)[..size];
-            let h_next = &mut step.h.column(j)[..size];
             // One loop a line: the compiler vectorises loops over few slices only.
-            for r in 0..size {
-                i[r] = sigmoid(i[r] + b_i[r]);
+            if blocks.peephole {
+                look(i, w_i, c);
+                look(f, w_f, c);
             }
-            for r in 0..size {
-                f[r] = sigmoid(f[r] + b_f[r]);
+            activate::<Sigmoid, T>(clip, i, bias.i);
+            activate::<Tanh, T>(clip, g, bias.g);
+            if blocks.coupled {
+                for r in 0..size {
+                    c_next[r] = (T::ONE - i[r]).mul_add(c[r], i[r] * g[r]);
+                }
+            } else {
+                activate::<Sigmoid, T>(clip, f, bias.f);
+                for r in 0..size {
+                    c_next[r] = f[r].mul_add(c[r], i[r] * g[r]);
+                }
             }
-            for r in 0..size {
-                g[r] = tanh(g[r] + b_g[r]);
+            if blocks.peephole {
+                look(o, w_o, c_next);
             }
+            activate::<Sigmoid, T>(clip, o, bias.o);
+            let shown = if blocks.inner > 0 { m } else { step.h.column(j) };
+            let shown = &mut shown[..size];
             for r in 0..size {
-                o[r] = sigmoid(o[r] + b_o[r]);
-            }
-            for r in 0..size {
-                c_next[r] = f[r].mul_add(c[r], i[r] * g[r]);
-            }
-            for r in 0..size {
-                h_next[r] = o[r] * tanh(c_next[r]);
+                shown[r] = o[r] * tanh(c_next[r]);
             }
         }
+    }
+}
+
+/// `gate += w c`
+#[inline(always)]
+fn look<T: Real>(gate: &mut [T], w: &[T], c: &[T]) {
+    let (w, c) = (&w[..gate.len()], &c[..gate.len()]);
+    for r in 0..gate.len() {
+        gate[r] = w[r].mul_add(c[r], gate[r]);
     }
 }
 
 /// Reads [`ForwardColumns`] from its last line to its first. Every gate becomes the gradient of
-/// its pre-activation, through s' = s (1 - s) for a sigmoid s and g' = 1 - g^2:
+/// its pre-activation, through s' = s (1 - s) for a sigmoid s and g' = 1 - g^2, or 0 where the clip
+/// held it. With a projection d_h' stands for the gradient of m:
 /// ```text
-/// d_c' += d_h' o (1 - tanh(c')^2)         o <- d_h' tanh(c') o'
-/// i <- d_c' g i'      g <- d_c' i g'
-/// f <- d_c' c f'      d_c = d_c' f
+/// d_c' += d_h' o (1 - tanh(c')^2)         o <- d_h' tanh(c') o'       [d_c' += w_o d_o]
+/// i <- d_c' g i'      g <- d_c' i g'      [coupled: i <- d_c' (g - c) i']
+/// f <- d_c' c f'      d_c = d_c' f        [d_c += w_i d_i + w_f d_f]
 /// ```
-struct BackwardColumns<'a, T> {
-    size: usize,
+struct BackwardColumns<'a, T, C> {
+    blocks: Blocks,
+    clip: C,
     step: Backward<'a, T>,
 }
 
-impl<T: Real> Vectorized for BackwardColumns<'_, T> {
+impl<T: Real, C: Clip> Vectorized for BackwardColumns<'_, T, C> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let BackwardColumns { size, mut step } = self;
+        let BackwardColumns { blocks, clip, mut step } = self;
+        let size = blocks.size;
+        let [w_i, w_f, w_o] = blocks.peepholes(step.peephole);
+        let d_shown = if blocks.inner > 0 { step.d_inner.as_ref() } else { step.d_h };
         for j in 0..step.tape.columns() {
-            let [i, f, g, o] = gates(step.tape.column(j), size);
+            let Gates { i, f, g, o, .. } = blocks.of_mut(step.tape.column(j));
             let c = &step.previous.c.column(j)[..size];
             let c_next = &step.next.c.column(j)[..size];
-            let d_h = &step.d_h.column(j)[..size];
+            let d_h = &d_shown.column(j)[..size];
             let d_c = &mut step.d_c.column(j)[..size];
             for r in 0..size {
                 let shown = tanh(c_next[r]);
                 d_c[r] += d_h[r] * o[r] * (T::ONE - shown * shown);
-                o[r] = d_h[r] * shown * (o[r] * (T::ONE - o[r]));
+                o[r] = d_h[r] * shown * clip.slope::<Sigmoid, T>(o[r]);
             }
-            for r in 0..size {
-                let (input, candidate) = (i[r], g[r]);
-                i[r] = d_c[r] * candidate * (input * (T::ONE - input));
-                g[r] = d_c[r] * input * (T::ONE - candidate * candidate);
+            if blocks.peephole {
+                look(d_c, w_o, o);
             }
-            for r in 0..size {
-                let forget = f[r];
-                f[r] = d_c[r] * c[r] * (forget * (T::ONE - forget));
-                d_c[r] *= forget;
+            if blocks.coupled {
+                for r in 0..size {
+                    let (input, candidate) = (i[r], g[r]);
+                    i[r] = d_c[r] * (candidate - c[r]) * clip.slope::<Sigmoid, T>(input);
+                    g[r] = d_c[r] * input * clip.slope::<Tanh, T>(candidate);
+                    d_c[r] *= T::ONE - input;
+                }
+            } else {
+                for r in 0..size {
+                    let (input, candidate) = (i[r], g[r]);
+                    i[r] = d_c[r] * candidate * clip.slope::<Sigmoid, T>(input);
+                    g[r] = d_c[r] * input * clip.slope::<Tanh, T>(candidate);
+                }
+                for r in 0..size {
+                    let forget = f[r];
+                    f[r] = d_c[r] * c[r] * clip.slope::<Sigmoid, T>(forget);
+                    d_c[r] *= forget;
+                }
+            }
+            if blocks.peephole {
+                look(d_c, w_i, i);
+                if !blocks.coupled {
+                    look(d_c, w_f, f);
+                }
             }
         }
     }
-}
-
-/// The rows of i, f, g, o in a column.
-#[inline(always)]
-fn gates<T>(column: &mut [T], size: usize) -> [&mut [T]; 4] {
-    let (i, rest) = column.split_at_mut(size);
-    let (f, rest) = rest.split_at_mut(size);
-    let (g, o) = rest.split_at_mut(size);
-    [i, f, g, &mut o[..size]]
 }

@@ -66,6 +66,33 @@ impl Entry {
             Form::Table => vec![self.slot.columns, self.slot.rows],
         }
     }
+
+    /// The numbers of PyTorch's tensor, row after row, from ours.
+    pub fn to_pytorch<T: Copy>(&self, numbers: &[T]) -> Vec<T> {
+        (0..numbers.len()).map(|element| numbers[self.place(element)]).collect()
+    }
+
+    /// Fills our numbers from those of PyTorch's tensor, row after row.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[track_caller]
+    pub fn fill_from_pytorch<T: Copy>(&self, tensor: &[T], numbers: &mut [T]) {
+        let (given, wanted) = (tensor.len(), numbers.len());
+        assert!(given == wanted, "`{}` has {wanted} numbers; {given} were given", self.name);
+        for (element, &number) in tensor.iter().enumerate() {
+            numbers[self.place(element)] = number;
+        }
+    }
+
+    /// Where an element of PyTorch's tensor, counted row after row, lies here.
+    fn place(&self, element: usize) -> usize {
+        let Slot { rows, columns, .. } = self.slot;
+        match self.form {
+            Form::Matrix => element % columns * rows + element / columns,
+            Form::Vector | Form::Table => element,
+        }
+    }
 }
 
 /// The table of a model's parameters, in their one order.

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product};
-
-use crate::Parameters;
-use crate::cell::{
-    Backward, Cell, CellShape, CellSlots, Forward, Phase, RecurrentWeight, Source, StateRef,
+use recurrent_kernels::{
+    Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product, product_within,
 };
+
+use crate::cell::{Backward, Cell, CellShape, Forward, Phase, RowMap, Source, StateRef, Target};
+use crate::{CellSlots, Parameters};
 
 /// A cell's weights, packed for forward steps; packed once for a sequence in training and once
 /// for a model in inference.
@@ -16,6 +16,7 @@ pub struct PackedCell<T> {
     input_rows: Range<usize>,
     phases: Vec<(Phase, Packed<T>)>,
     bias: Vec<T>,
+    peephole: Vec<T>,
 }
 
 /// A cell's weights, transposed and packed for backward steps.
@@ -23,6 +24,7 @@ pub struct PackedCellBackward<T> {
     input: Packed<T>,
     input_rows: Range<usize>,
     phases: Vec<(Phase, Packed<T>)>,
+    peephole: Vec<T>,
 }
 
 impl<T: Real> PackedCell<T> {
@@ -33,6 +35,7 @@ impl<T: Real> PackedCell<T> {
             input_rows: input_rows(cell),
             phases: cell.phases().into_iter().map(|phase| (phase, Packed::new())).collect(),
             bias: Vec::new(),
+            peephole: Vec::new(),
         }
     }
 
@@ -45,9 +48,11 @@ impl<T: Real> PackedCell<T> {
         parameters: &Parameters<T>,
     ) {
         for (phase, packed) in &mut self.phases {
-            packed.pack(level, weight(phase, slots, parameters), &phase.weight_rows());
+            let weight = parameters.get(slots.recurrent_weight(phase));
+            packed.pack(level, weight, &weight_rows(phase, weight.rows()));
         }
         slots.merge_bias(cell, parameters, &mut self.bias);
+        copy_peephole(slots, parameters, &mut self.peephole);
     }
 
     /// Packs `weight_ih` as well: not needed where the input's products are looked up.
@@ -91,10 +96,21 @@ impl<T: Real> PackedCell<T> {
         assert_shapes(cell.shape(), tape.as_ref(), previous, next);
         tape.reborrow().rows_range(0..self.input_rows.start).fill(T::ZERO);
         for (index, (phase, packed)) in self.phases.iter().enumerate() {
-            match phase.source {
-                Source::PreviousHidden => {
-                    let rows = tape.reborrow().rows_range(phase.tape_rows());
+            match (&phase.source, &phase.target) {
+                (Source::PreviousHidden, Target::Tape(map)) => {
+                    let rows = tape.reborrow().rows_range(tape_rows(map));
                     product(rows, Accum::Add, packed, previous.h);
+                }
+                (Source::PreviousHidden, Target::Hidden) => {
+                    product(h.reborrow(), Accum::Replace, packed, previous.h);
+                }
+                (Source::Inner(inner), Target::Tape(map)) => {
+                    let (block, rows) = (tape.reborrow(), tape_rows(map));
+                    product_within(block, rows, Accum::Add, packed, inner.clone());
+                }
+                (Source::Inner(inner), Target::Hidden) => {
+                    let inner = tape.as_ref().rows_range(inner.clone());
+                    product(h.reborrow(), Accum::Replace, packed, inner);
                 }
             }
             cell.pointwise(
@@ -103,6 +119,7 @@ impl<T: Real> PackedCell<T> {
                 Forward {
                     tape: tape.reborrow(),
                     bias: &self.bias,
+                    peephole: &self.peephole,
                     previous,
                     h: h.reborrow(),
                     c: c.reborrow(),
@@ -119,14 +136,17 @@ impl<T: Real> PackedCellBackward<T> {
             input: Packed::new(),
             input_rows: input_rows(cell),
             phases: cell.phases().into_iter().map(|phase| (phase, Packed::new())).collect(),
+            peephole: Vec::new(),
         }
     }
 
     /// Packs the recurrent weights, transposed.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
         for (phase, packed) in &mut self.phases {
-            packed.pack_transposed(level, weight(phase, slots, parameters), &phase.weight_rows());
+            let weight = parameters.get(slots.recurrent_weight(phase));
+            packed.pack_transposed(level, weight, &weight_rows(phase, weight.rows()));
         }
+        copy_peephole(slots, parameters, &mut self.peephole);
     }
 
     /// Packs `weight_ih`, transposed: needed where the gradient of x is wanted.
@@ -154,19 +174,36 @@ impl<T: Real> PackedCellBackward<T> {
 
     /// Undoes [`PackedCell::forward`] for some columns: the tape becomes the gradient of its
     /// pre-activations, `d_c` goes back one step, and `d_h_previous` receives what flows there.
+    /// `next` is the state after the step and `d_h` the whole gradient of its h; `d_inner` is room of
+    /// `inner_size` rows, whatever it holds before.
     ///
     /// # Panics
     /// If the shapes are not those of the cell.
     #[track_caller]
-    pub fn backward(&self, level: Level, cell: &impl Cell, step: Backward<'_, T>) {
-        let Backward { mut tape, previous, next, d_h, mut d_c, mut d_h_previous } = step;
-        assert_shapes(cell.shape(), tape.as_ref(), previous, next);
+    pub fn backward(
+        &self,
+        level: Level,
+        cell: &impl Cell,
+        mut tape: ColumnsMut<'_, T>,
+        previous: StateRef<'_, T>,
+        next: StateRef<'_, T>,
+        d_h: Columns<'_, T>,
+        mut d_c: ColumnsMut<'_, T>,
+        mut d_h_previous: ColumnsMut<'_, T>,
+        mut d_inner: ColumnsMut<'_, T>,
+    ) {
+        let shape = cell.shape();
+        assert_shapes(shape, tape.as_ref(), previous, next);
         let d_previous = StateRef { h: d_h_previous.as_ref(), c: d_c.as_ref() };
-        assert_shapes(
-            cell.shape(),
-            tape.as_ref(),
-            d_previous,
-            StateRef { h: d_h, c: d_c.as_ref() },
+        let d_next = StateRef { h: d_h, c: d_c.as_ref() };
+        assert_shapes(shape, tape.as_ref(), d_previous, d_next);
+        assert!(
+            (d_inner.rows(), d_inner.columns()) == (shape.inner_size, tape.columns()),
+            "d_inner has {} rows and {} columns; {} and {} are needed",
+            d_inner.rows(),
+            d_inner.columns(),
+            shape.inner_size,
+            tape.columns()
         );
         for (index, (phase, packed)) in self.phases.iter().enumerate().rev() {
             cell.pointwise_backward(
@@ -174,36 +211,51 @@ impl<T: Real> PackedCellBackward<T> {
                 index,
                 Backward {
                     tape: tape.reborrow(),
+                    peephole: &self.peephole,
                     previous,
                     next,
                     d_h,
                     d_c: d_c.reborrow(),
+                    d_inner: d_inner.reborrow(),
                     d_h_previous: d_h_previous.reborrow(),
                 },
             );
-            let d_rows = tape.as_ref().rows_range(phase.tape_rows());
-            match phase.source {
+            let d_rows = match &phase.target {
+                Target::Tape(map) => tape.as_ref().rows_range(tape_rows(map)),
+                Target::Hidden => d_h,
+            };
+            match &phase.source {
                 Source::PreviousHidden => {
                     product(d_h_previous.reborrow(), Accum::Add, packed, d_rows);
                 }
+                Source::Inner(_) => product(d_inner.reborrow(), Accum::Replace, packed, d_rows),
             }
         }
     }
 }
 
-fn weight<'p, T: Real>(
-    phase: &Phase,
-    slots: &CellSlots,
-    parameters: &'p Parameters<T>,
-) -> Columns<'p, T> {
-    match phase.weight {
-        RecurrentWeight::Hidden => parameters.get(slots.weight_hh),
+/// The rows of the tape that a product goes to.
+fn tape_rows(map: &[RowMap]) -> Range<usize> {
+    let start = map.first().map_or(0, |map| map.tape.start);
+    let end = map.last().map_or(0, |map| map.tape.end);
+    start..end
+}
+
+/// The rows of a phase's weight, in the order of its target.
+fn weight_rows(phase: &Phase, rows: usize) -> Vec<Range<usize>> {
+    match &phase.target {
+        Target::Tape(map) => map.iter().map(|map| map.weight.clone()).collect(),
+        Target::Hidden => std::iter::once(0..rows).collect(),
     }
 }
 
+fn copy_peephole<T: Real>(slots: &CellSlots, parameters: &Parameters<T>, target: &mut Vec<T>) {
+    target.clear();
+    target.extend(slots.weight_peephole.iter().flat_map(|&slot| parameters.slice(slot)));
+}
+
 fn input_rows(cell: &impl Cell) -> Range<usize> {
-    let map = cell.input_map();
-    map.first().map_or(0, |first| first.tape.start)..map.last().map_or(0, |last| last.tape.end)
+    tape_rows(&cell.input_map())
 }
 
 fn input_weight_rows(cell: &impl Cell) -> Vec<Range<usize>> {

@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use recurrent_cells::{Backward, Cell, Forward, Gru, Lstm, StateRef};
+use recurrent_cells::{
+    Backward, Cell, Forward, Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, Reset, Rnn, StateRef,
+};
 use recurrent_kernels::{Level, Matrix};
 
 const SIZE: usize = 128;
@@ -20,6 +22,8 @@ fn shortest(cell: &impl Cell, level: Level) -> [Duration; 2] {
         Matrix::from_fn(rows, COLUMNS, |r, j| ((r * 7 + j * 3) % 13) as f32 * 0.1 - 0.6)
     };
     let bias = vec![0.1; shape.tape_rows];
+    let peephole = vec![0.1; shape.peephole_size];
+    let mut d_inner = numbers(shape.inner_size);
     let (h_previous, c_previous) = (numbers(SIZE), numbers(shape.cell_size));
     let (mut h, mut c) = (numbers(SIZE), numbers(shape.cell_size));
     let (d_h, mut d_c, mut d_h_previous) = (numbers(SIZE), numbers(shape.cell_size), numbers(SIZE));
@@ -29,16 +33,25 @@ fn shortest(cell: &impl Cell, level: Level) -> [Duration; 2] {
         let mut tape = numbers(shape.tape_rows);
         let start = Instant::now();
         let (next_h, next_c) = (h.as_mut(), c.as_mut());
-        let step = Forward { tape: tape.as_mut(), bias: &bias, previous, h: next_h, c: next_c };
+        let step = Forward {
+            tape: tape.as_mut(),
+            bias: &bias,
+            peephole: &peephole,
+            previous,
+            h: next_h,
+            c: next_c,
+        };
         cell.pointwise(level, 0, step);
         shortest[0] = shortest[0].min(start.elapsed());
         let start = Instant::now();
         let step = Backward {
             tape: tape.as_mut(),
+            peephole: &peephole,
             previous,
             next: StateRef { h: h.as_ref(), c: c.as_ref() },
             d_h: d_h.as_ref(),
             d_c: d_c.as_mut(),
+            d_inner: d_inner.as_mut(),
             d_h_previous: d_h_previous.as_mut(),
         };
         cell.pointwise_backward(level, 0, step);
@@ -68,4 +81,13 @@ fn vectors_are_used() {
     check("LSTM", &Lstm::new(1, SIZE), [6, 4]);
     // A GRU's backward has no activation in it and is fast without vectors too.
     check("GRU", &Gru::new(1, SIZE), [6, 0]);
+    let clip = Some(2.0);
+    let options = LstmOptions { peephole: true, clip, ..LstmOptions::default() };
+    check("LSTM with peepholes and clip", &Lstm::with_options(1, SIZE, options), [6, 4]);
+    let options = LstmOptions { coupled: true, proj_size: Some(SIZE), ..LstmOptions::default() };
+    check("coupled, projected LSTM", &Lstm::with_options(1, SIZE, options), [6, 4]);
+    let options = GruOptions { reset: Reset::Before, clip, ..GruOptions::default() };
+    check("first phase of a GRU", &Gru::with_options(1, SIZE, options), [6, 0]);
+    // The other functions of an RNN are a comparison or nothing.
+    check("RNN", &Rnn::new(1, SIZE, Nonlinearity::Tanh), [6, 0]);
 }

@@ -1,24 +1,38 @@
 //! Cells as scalar loops, one number at a time, straight from their papers and in f64: slow, and
 //! with nothing to get wrong. Weights are functions of (row, column), vectors are slices.
 
-/// A cell's parameters in PyTorch's row order: `weight(row, column)` and one bias each.
+use recurrent_cells::{GruOptions, LstmOptions, Nonlinearity, Reset, RnnOptions};
+
+/// A cell's parameters in PyTorch's row order. A cell reads those that it has.
 pub struct Weights<'a> {
-    /// `weight_ih`.
+    /// `weight_ih(row, column)`.
     pub ih: &'a dyn Fn(usize, usize) -> f64,
-    /// `weight_hh`.
+    /// `weight_hh(row, column)`.
     pub hh: &'a dyn Fn(usize, usize) -> f64,
-    /// `bias_ih`.
+    /// `bias_ih`; empty without one.
     pub bias_ih: &'a [f64],
-    /// `bias_hh`.
+    /// `bias_hh`; empty without one.
     pub bias_hh: &'a [f64],
+    /// `weight_hr(row, column)`.
+    pub hr: &'a dyn Fn(usize, usize) -> f64,
+    /// `weight_peephole`; empty without one.
+    pub peephole: &'a [f64],
 }
 
 impl Weights<'_> {
+    /// `W_ih x + b_ih`, one row.
     fn input(&self, row: usize, x: &[f64]) -> f64 {
-        (0..x.len()).map(|k| (self.ih)(row, k) * x[k]).sum::<f64>() + self.bias_ih[row]
+        let product: f64 = (0..x.len()).map(|k| (self.ih)(row, k) * x[k]).sum();
+        product + self.bias_ih.get(row).unwrap_or(&0.0)
     }
+    /// `W_hh h + b_hh`, one row.
     fn recurrent(&self, row: usize, h: &[f64]) -> f64 {
-        (0..h.len()).map(|k| (self.hh)(row, k) * h[k]).sum::<f64>() + self.bias_hh[row]
+        let product: f64 = (0..h.len()).map(|k| (self.hh)(row, k) * h[k]).sum();
+        product + self.bias_hh.get(row).unwrap_or(&0.0)
+    }
+    /// Both.
+    fn both(&self, row: usize, x: &[f64], h: &[f64]) -> f64 {
+        self.input(row, x) + self.recurrent(row, h)
     }
 }
 
@@ -26,29 +40,87 @@ fn sigmoid(a: f64) -> f64 {
     1.0 / (1.0 + (-a).exp())
 }
 
-/// One step of an LSTM (rows i, f, g, o): gives h and c after x.
-pub fn lstm_step(weights: &Weights<'_>, x: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let size = h.len();
-    let gate = |block: usize, r: usize| {
-        weights.input(block * size + r, x) + weights.recurrent(block * size + r, h)
+fn clamp(a: f64, clip: Option<f64>) -> f64 {
+    clip.map_or(a, |limit| a.clamp(-limit, limit))
+}
+
+/// h and c after a step.
+pub type Next = (Vec<f64>, Vec<f64>);
+
+/// One step of a vanilla network: Elman 1990.
+pub fn rnn_step(
+    nonlinearity: Nonlinearity,
+    options: RnnOptions,
+    weights: &Weights<'_>,
+    x: &[f64],
+    h: &[f64],
+) -> Next {
+    let next = (0..h.len()).map(|k| {
+        let a = clamp(weights.both(k, x, h), options.clip);
+        match nonlinearity {
+            Nonlinearity::Tanh => a.tanh(),
+            Nonlinearity::Relu => a.max(0.0),
+            Nonlinearity::Identity => a,
+        }
+    });
+    (next.collect(), Vec::new())
+}
+
+/// One step of an LSTM: rows i, f, g, o, or i, g, o where the gates are coupled.
+pub fn lstm_step(
+    options: LstmOptions,
+    weights: &Weights<'_>,
+    x: &[f64],
+    h: &[f64],
+    c: &[f64],
+) -> Next {
+    let size = c.len();
+    // Rows of weights, and of peepholes, of each gate.
+    let (g_row, o_row, o_peephole) = if options.coupled { (1, 2, 1) } else { (2, 3, 2) };
+    let pre = |block: usize, k: usize, peephole: f64| {
+        clamp(weights.both(block * size + k, x, h) + peephole, options.clip)
     };
-    let c_next: Vec<f64> = (0..size)
-        .map(|r| sigmoid(gate(1, r)) * c[r] + sigmoid(gate(0, r)) * gate(2, r).tanh())
-        .collect();
-    let h_next = (0..size).map(|r| sigmoid(gate(3, r)) * c_next[r].tanh()).collect();
+    let peephole = |block: usize, k: usize, c: f64| match options.peephole {
+        true => weights.peephole[block * size + k] * c,
+        false => 0.0,
+    };
+    let mut c_next = Vec::new();
+    let mut shown = Vec::new();
+    for k in 0..size {
+        let i = sigmoid(pre(0, k, peephole(0, k, c[k])));
+        let f = match options.coupled {
+            true => 1.0 - i,
+            false => sigmoid(pre(1, k, peephole(1, k, c[k]))),
+        };
+        let g = pre(g_row, k, 0.0).tanh();
+        c_next.push(f * c[k] + i * g);
+        let o = sigmoid(pre(o_row, k, peephole(o_peephole, k, c_next[k])));
+        shown.push(o * c_next[k].tanh());
+    }
+    let h_next = match options.proj_size {
+        None => shown,
+        Some(rows) => {
+            let row = |r: usize| (0..size).map(|k| (weights.hr)(r, k) * shown[k]).sum();
+            (0..rows).map(row).collect()
+        }
+    };
     (h_next, c_next)
 }
 
-/// One step of a GRU with the reset after the product (rows r, z, n): gives h after x.
-pub fn gru_step(weights: &Weights<'_>, x: &[f64], h: &[f64]) -> Vec<f64> {
+/// One step of a GRU: rows r, z, n.
+pub fn gru_step(options: GruOptions, weights: &Weights<'_>, x: &[f64], h: &[f64]) -> Next {
     let size = h.len();
-    let both = |row: usize| weights.input(row, x) + weights.recurrent(row, h);
-    (0..size)
-        .map(|k| {
-            let (r, z) = (sigmoid(both(k)), sigmoid(both(size + k)));
-            let row = 2 * size + k;
-            let n = (weights.input(row, x) + r * weights.recurrent(row, h)).tanh();
-            (1.0 - z) * n + z * h[k]
-        })
-        .collect()
+    let gate = |row: usize| sigmoid(clamp(weights.both(row, x, h), options.clip));
+    let r: Vec<f64> = (0..size).map(gate).collect();
+    let reset: Vec<f64> = r.iter().zip(h).map(|(r, h)| r * h).collect();
+    let next = (0..size).map(|k| {
+        let row = 2 * size + k;
+        let a = match options.reset {
+            Reset::After => weights.input(row, x) + r[k] * weights.recurrent(row, h),
+            Reset::Before => weights.both(row, x, &reset),
+        };
+        let (z, n) = (gate(size + k), clamp(a, options.clip).tanh());
+        (1.0 - z) * n + z * h[k]
+    });
+    (next.collect(), Vec::new())
 }

@@ -7,19 +7,22 @@
 //!   gates[t] += weight_hh h[t-1]              |   d_h[t-1] += weight_hh^T d_gates[t]
 //!   pointwise (adds the bias)                 |   pointwise_backward: gates become d_gates
 //! ```
+//!
+//! A reverse direction is the same with T-1, ..., 0 for 0, ..., T-1 and t+1 for t-1.
 
 use std::ops::Range;
 
 use recurrent_cells::{
-    Backward, Cell, CellSlots, PackedCell, Parameters, RecurrentWeight, StateRef, gather,
+    Cell, CellSlots, PackedCell, Parameters, PeepholeAt, Source, StateRef, Target, gather,
 };
-use recurrent_kernels::norm::add_row_sums;
+use recurrent_kernels::norm::{add_row_products, add_row_sums};
 use recurrent_kernels::{
     Accum, Columns, ColumnsMut, Compute, Matrix, Operand, Panels, PanelsMut, Real, Vectorized, gemm,
 };
 
-use crate::tape::LayerTape;
-use crate::{LayerState, Lengths, Observation, Probe};
+use crate::direction::Before;
+use crate::tape::DirectionTape;
+use crate::{Direction, LayerState, Lengths, Observation, Probe};
 
 /// Fewer sequences than this are not worth a thread of their own.
 const LEAST_SEQUENCES: usize = 4;
@@ -33,6 +36,8 @@ pub enum Input<'a, T> {
     Table {
         /// `weight_ih` rows x vocabulary.
         table: Columns<'a, T>,
+        /// The same for the reverse direction, if there is one.
+        reverse: Option<Columns<'a, T>>,
         /// N tokens.
         tokens: &'a [u32],
     },
@@ -53,6 +58,8 @@ pub enum InputGradient<'a, T> {
         tokens: &'a [u32],
         /// Receives the table's gradient; added.
         d_table: ColumnsMut<'a, T>,
+        /// The same for the reverse direction, if there is one.
+        d_reverse: Option<ColumnsMut<'a, T>>,
     },
 }
 
@@ -62,10 +69,15 @@ pub(crate) fn input_product<T: Real>(
     compute: &Compute,
     gates: ColumnsMut<'_, T>,
     input: Input<'_, T>,
+    direction: Direction,
 ) {
     match input {
         Input::Columns(x) => packed.input_product(compute, gates, x),
-        Input::Table { table, tokens } => {
+        Input::Table { table, reverse, tokens } => {
+            let table = match direction {
+                Direction::Forward => table,
+                Direction::Reverse => reverse.expect("checked at the door"),
+            };
             let gates = gates.rows_range(packed.input_rows());
             compute.split((gates, 0..tokens.len()), 64, &|(gates, columns): (_, Range<usize>)| {
                 gather(table, &tokens[columns], gates);
@@ -74,7 +86,24 @@ pub(crate) fn input_product<T: Real>(
     }
 }
 
-impl<T: Real> LayerTape<T> {
+/// What a direction of a layer is run with.
+pub(crate) struct Pass<'a, T, C> {
+    pub(crate) compute: &'a Compute,
+    pub(crate) cell: &'a C,
+    pub(crate) lengths: &'a Lengths,
+    /// h_0 and c_0, in sorted order.
+    pub(crate) initial: &'a LayerState<T>,
+    pub(crate) direction: Direction,
+}
+
+impl<T, C> Clone for Pass<'_, T, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T, C> Copy for Pass<'_, T, C> {}
+
+impl<T: Real> DirectionTape<T> {
     /// Packs the weights for a pass.
     pub(crate) fn pack(
         &mut self,
@@ -90,168 +119,208 @@ impl<T: Real> LayerTape<T> {
         }
     }
 
-    /// Takes the steps in `steps`; their input products are in place.
-    pub(crate) fn forward(
+    /// Takes the steps in `steps`; their input products are in place. `h` is the layer's, of which
+    /// `rows` belong to this direction.
+    pub(crate) fn forward<C: Cell>(
         &mut self,
-        compute: &Compute,
-        cell: &impl Cell,
-        lengths: &Lengths,
-        initial: &LayerState<T>,
+        pass: Pass<'_, T, C>,
+        h: &mut Matrix<T>,
+        rows: Range<usize>,
         steps: Range<usize>,
     ) {
+        let Pass { compute, cell, lengths, initial, direction } = pass;
         let offsets = lengths.offsets();
-        let (packed, level) = (&self.packed, compute.level());
+        let (packed, level, afresh) = (&self.packed, compute.level(), &self.afresh);
         let panels = (
             PanelsMut::new(&mut self.gates, offsets),
-            PanelsMut::new(&mut self.h, offsets),
+            PanelsMut::new(h, offsets),
             PanelsMut::new(&mut self.c, offsets),
         );
         compute.split(panels, LEAST_SEQUENCES, &|(mut gates, mut h, mut c)| {
             let first = gates.sequences().start;
-            for t in steps.clone() {
-                let tape = gates.panel(t);
-                let width = tape.columns();
-                if t == 0 {
-                    let own = first..first + width;
-                    let previous = StateRef {
-                        h: initial.h.as_ref().columns_range(own.clone()),
-                        c: initial.c.as_ref().columns_range(own),
-                    };
-                    packed.forward(level, cell, tape, previous, h.panel(t), c.panel(t));
-                } else {
-                    let (h_previous, h) = h.two_panels(t - 1, t);
-                    let (c_previous, c) = c.two_panels(t - 1, t);
-                    let previous = StateRef {
-                        h: h_previous.as_ref().columns_range(0..width),
-                        c: c_previous.as_ref().columns_range(0..width),
-                    };
-                    packed.forward(level, cell, tape, previous, h, c);
-                }
-            }
+            direction.for_steps(steps.clone(), |t| {
+                let places = first..first + gates.panel(t).columns();
+                direction.for_segments(lengths, t, places, |places, before| {
+                    let own = places.start - first..places.end - first;
+                    let tape = gates.panel(t).columns_range(own.clone());
+                    if let Before::Panel(panel) = before {
+                        let (h_previous, h) = h.two_panels(panel, t);
+                        let (c_previous, c) = c.two_panels(panel, t);
+                        let h_previous = h_previous.rows_range(rows.clone());
+                        let previous = StateRef {
+                            h: h_previous.as_ref().columns_range(own.clone()),
+                            c: c_previous.as_ref().columns_range(own.clone()),
+                        };
+                        let h = h.rows_range(rows.clone()).columns_range(own.clone());
+                        packed.forward(level, cell, tape, previous, h, c.columns_range(own));
+                    } else {
+                        let given = if before == Before::Initial { initial } else { afresh };
+                        let h = h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
+                        let c = c.panel(t).columns_range(own);
+                        packed.forward(level, cell, tape, state_at(given, places), h, c);
+                    }
+                });
+            });
         });
     }
 
-    /// Undoes the steps in `steps`, last first. `d_h` holds what comes from above.
-    pub(crate) fn backward(
+    /// Undoes the steps in `steps`, last taken first. `d_h` holds what comes from above.
+    pub(crate) fn backward<C: Cell>(
         &mut self,
-        compute: &Compute,
-        cell: &impl Cell,
-        lengths: &Lengths,
-        initial: &LayerState<T>,
+        pass: Pass<'_, T, C>,
+        (h, d_h): (&Matrix<T>, &mut Matrix<T>),
+        rows: Range<usize>,
         steps: Range<usize>,
         (layer, probe): (usize, &impl Probe<T>),
     ) {
+        let Pass { compute, cell, lengths, initial, direction } = pass;
         let offsets = lengths.offsets();
-        let (packed, level) = (&self.packed_backward, compute.level());
-        let h = Panels::new(self.h.as_ref(), offsets);
+        let (packed, level, afresh) = (&self.packed_backward, compute.level(), &self.afresh);
+        let h = Panels::new(h.as_ref(), offsets);
         let c = Panels::new(self.c.as_ref(), offsets);
+        let state = |panel: usize, places: Range<usize>| StateRef {
+            h: h.panel(panel, places.clone()).rows_range(rows.clone()),
+            c: c.panel(panel, places),
+        };
         let parts = (
             PanelsMut::new(&mut self.gates, offsets),
-            PanelsMut::new(&mut self.d_h, offsets),
+            PanelsMut::new(d_h, offsets),
             self.d_c.as_mut(),
             self.d_h_0.as_mut(),
+            self.d_inner.as_mut(),
+            self.d_afresh.h.as_mut(),
+            self.d_afresh.c.as_mut(),
         );
-        compute.split(parts, LEAST_SEQUENCES, &|(mut gates, mut d_h, mut d_c, mut d_h_0)| {
+        compute.split(parts, LEAST_SEQUENCES, &|parts| {
+            let (
+                mut gates,
+                mut d_h,
+                mut d_c,
+                mut d_h_0,
+                mut d_inner,
+                mut d_afresh_h,
+                mut d_afresh_c,
+            ) = parts;
             let sequences = gates.sequences();
-            for t in steps.clone().rev() {
-                let tape = gates.panel(t);
-                let width = tape.columns();
-                let own = sequences.start..sequences.start + width;
-                let next = StateRef { h: h.panel(t, own.clone()), c: c.panel(t, own.clone()) };
-                let (previous, d_h, d_h_previous) = if t == 0 {
-                    let previous = StateRef {
-                        h: initial.h.as_ref().columns_range(own.clone()),
-                        c: initial.c.as_ref().columns_range(own.clone()),
-                    };
-                    (previous, d_h.panel(t), d_h_0.reborrow().columns_range(0..width))
-                } else {
-                    let previous =
-                        StateRef { h: h.panel(t - 1, own.clone()), c: c.panel(t - 1, own.clone()) };
-                    let (d_h_previous, d_h) = d_h.two_panels(t - 1, t);
-                    (previous, d_h, d_h_previous.columns_range(0..width))
-                };
-                let d_c = d_c.reborrow().columns_range(0..width);
+            direction.for_steps_back(steps.clone(), |t| {
+                let width = gates.panel(t).columns();
+                let places = sequences.start..sequences.start + width;
                 probe.observe(Observation {
                     layer,
+                    direction,
                     t,
-                    sequences: own,
-                    tape: tape.as_ref(),
-                    c: next.c,
-                    d_h: d_h.as_ref(),
-                    d_c: d_c.as_ref(),
+                    sequences: places.clone(),
+                    tape: gates.panel(t).as_ref(),
+                    c: state(t, places.clone()).c,
+                    d_h: d_h.panel(t).as_ref().rows_range(rows.clone()),
+                    d_c: d_c.as_ref().columns_range(0..width),
                 });
-                let d_h = d_h.as_ref();
-                let step = Backward { tape, previous, next, d_h, d_c, d_h_previous };
-                packed.backward(level, cell, step);
-            }
+                direction.for_segments(lengths, t, places, |places, before| {
+                    let own = places.start - sequences.start..places.end - sequences.start;
+                    let tape = gates.panel(t).columns_range(own.clone());
+                    let next = state(t, places.clone());
+                    let mut d_c = d_c.reborrow().columns_range(own.clone());
+                    let d_inner = d_inner.reborrow().columns_range(own.clone());
+                    match before {
+                        Before::Panel(panel) => {
+                            let previous = state(panel, places);
+                            let (d_previous, d_h) = d_h.two_panels(panel, t);
+                            let d_previous = d_previous.rows_range(rows.clone());
+                            let d_previous = d_previous.columns_range(own.clone());
+                            let d_h = d_h.rows_range(rows.clone()).columns_range(own);
+                            let d_h = d_h.as_ref();
+                            packed.backward(
+                                level, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
+                            );
+                        }
+                        Before::Initial => {
+                            let previous = state_at(initial, places);
+                            let d_previous = d_h_0.reborrow().columns_range(own.clone());
+                            let d_h = d_h.panel(t).rows_range(rows.clone()).columns_range(own);
+                            let d_h = d_h.as_ref();
+                            packed.backward(
+                                level, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
+                            );
+                        }
+                        Before::Afresh => {
+                            let previous = state_at(afresh, places);
+                            let d_previous = d_afresh_h.reborrow().columns_range(own.clone());
+                            let d_h =
+                                d_h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
+                            let (d_h, moved) = (d_h.as_ref(), d_c.reborrow());
+                            packed.backward(
+                                level, cell, tape, previous, next, d_h, moved, d_previous, d_inner,
+                            );
+                            // The document before has nothing to do with this one.
+                            d_afresh_c.reborrow().columns_range(own).add(d_c.as_ref());
+                            d_c.fill(T::ZERO);
+                        }
+                    }
+                });
+            });
         });
     }
 
-    /// Adds the gradients of `weight_hh` and of both biases, from the gates' gradients of all
-    /// steps: one product each.
-    pub(crate) fn recurrent_gradients(
+    /// Adds the gradients of the recurrent weights, of both biases and of the peepholes, from the
+    /// gates' gradients of all steps: one product each. `h` and `d_h` are this direction's rows.
+    pub(crate) fn recurrent_gradients<C: Cell>(
         &self,
-        compute: &Compute,
-        cell: &impl Cell,
+        pass: Pass<'_, T, C>,
         slots: &CellSlots,
-        lengths: &Lengths,
-        initial: &LayerState<T>,
+        (h, d_h): (Columns<'_, T>, Columns<'_, T>),
         (previous, d_bias): (&mut Matrix<T>, &mut Vec<T>),
         gradients: &mut Parameters<T>,
     ) {
-        d_bias.clear();
-        d_bias.resize(self.gates.rows(), T::ZERO);
-        add_row_sums(compute, self.gates.as_ref(), d_bias);
-        slots.merge_bias_backward(cell, d_bias, gradients);
-
-        let pieces = self.previous_pieces(lengths, initial, previous);
+        let Pass { compute, cell, initial, .. } = pass;
+        let gates = self.gates.as_ref();
+        if slots.bias_ih.is_some() {
+            d_bias.clear();
+            d_bias.resize(self.gates.rows(), T::ZERO);
+            add_row_sums(compute, gates, d_bias);
+            slots.merge_bias_backward(cell, d_bias, gradients);
+        }
         for phase in &self.plan.phases {
-            let slot = match phase.weight {
-                RecurrentWeight::Hidden => slots.weight_hh,
+            let slot = slots.recurrent_weight(phase);
+            let pieces = match &phase.source {
+                Source::Inner(rows) => whole(gates.rows_range(rows.clone())),
+                Source::PreviousHidden => {
+                    previous_pieces(pass, &initial.h, &self.afresh.h, h, previous)
+                }
             };
-            for map in &phase.map {
-                for (columns, previous) in &pieces {
-                    if columns.is_empty() {
-                        continue;
+            for (columns, source) in pieces {
+                if columns.is_empty() {
+                    continue;
+                }
+                let mut add = |weight: Range<usize>, d_rows: Columns<'_, T>| {
+                    let target = gradients.get_mut(slot).rows_range(weight);
+                    let d_rows = Operand::Plain(d_rows.columns_range(columns.clone()));
+                    gemm(compute, target, Accum::Add, d_rows, Operand::Transposed(source));
+                };
+                match &phase.target {
+                    Target::Hidden => add(0..d_h.rows(), d_h),
+                    Target::Tape(map) => {
+                        for map in map {
+                            add(map.weight.clone(), gates.rows_range(map.tape.clone()));
+                        }
                     }
-                    let d_rows = self.gates.as_ref().columns_range(columns.clone());
-                    gemm(
-                        compute,
-                        gradients.get_mut(slot).rows_range(map.weight.clone()),
-                        Accum::Add,
-                        Operand::Plain(d_rows.rows_range(map.tape.clone())),
-                        Operand::Transposed(*previous),
-                    );
                 }
             }
         }
-    }
-
-    /// The previous h of every column, in pieces of neighbouring columns. Where all panels are
-    /// equally wide that is h_0 and h itself, and nothing is copied.
-    fn previous_pieces<'a>(
-        &'a self,
-        lengths: &Lengths,
-        initial: &'a LayerState<T>,
-        gathered: &'a mut Matrix<T>,
-    ) -> [(Range<usize>, Columns<'a, T>); 2] {
-        let (columns, batch) = (lengths.columns(), lengths.batch());
-        if lengths.is_regular() {
-            let before_last = self.h.as_ref().columns_range(0..columns - batch);
-            return [(0..batch, initial.h.as_ref()), (batch..columns, before_last)];
-        }
-        gathered.resize(self.h.rows(), columns);
-        let (mut target, h) = (gathered.as_mut(), self.h.as_ref());
-        for t in 0..lengths.steps() {
-            for place in 0..lengths.width(t) {
-                let previous = match t {
-                    0 => initial.h.as_ref().column(place),
-                    _ => h.column(lengths.offsets()[t - 1] + place),
-                };
-                target.column(lengths.offsets()[t] + place).copy_from_slice(previous);
+        let Some(slot) = slots.weight_peephole else { return };
+        for peephole in cell.peepholes() {
+            let d_rows = gates.rows_range(peephole.tape);
+            let sums = &mut gradients.slice_mut(slot)[peephole.weight];
+            let c = self.c.as_ref();
+            let pieces = match peephole.at {
+                PeepholeAt::Next => whole(c),
+                PeepholeAt::Previous => {
+                    previous_pieces(pass, &initial.c, &self.afresh.c, c, previous)
+                }
+            };
+            for (columns, c) in pieces {
+                add_row_products(compute, d_rows.columns_range(columns), c, sums);
             }
         }
-        [(0..columns, gathered.as_ref()), (columns..columns, h.columns_range(0..0))]
     }
 
     /// Adds the gradient of `weight_ih` from the vectors that the layer read.
@@ -286,6 +355,59 @@ impl<T: Real> LayerTape<T> {
         compute.split((d_table, 0..vocabulary), 1, &|(d_table, own)| {
             level.run(Scatter { d_table, own, tokens, d_rows });
         });
+    }
+}
+
+/// Some columns of a block, and the block that belongs to them.
+type Piece<'a, T> = (Range<usize>, Columns<'a, T>);
+
+/// All columns in one piece.
+fn whole<T: Real>(block: Columns<'_, T>) -> [Piece<'_, T>; 2] {
+    let columns = block.columns();
+    [(0..columns, block), (columns..columns, block.columns_range(0..0))]
+}
+
+/// What each column began from, h or c, in pieces of neighbouring columns. Where all panels are
+/// equally wide and nothing begins in the middle that is the initial state and `after` itself, the
+/// states after each step, and nothing is copied.
+fn previous_pieces<'a, T: Real, C>(
+    pass: Pass<'_, T, C>,
+    initial: &'a Matrix<T>,
+    afresh: &Matrix<T>,
+    after: Columns<'a, T>,
+    gathered: &'a mut Matrix<T>,
+) -> [Piece<'a, T>; 2] {
+    let Pass { lengths, direction, .. } = pass;
+    let (columns, batch) = (lengths.columns(), lengths.batch());
+    if lengths.is_regular() && !lengths.has_resets() {
+        let (begin, rest, source) = match direction {
+            Direction::Forward => (0..batch, batch..columns, 0..columns - batch),
+            Direction::Reverse => (columns - batch..columns, 0..columns - batch, batch..columns),
+        };
+        return [(begin, initial.as_ref()), (rest, after.columns_range(source))];
+    }
+    gathered.resize(after.rows(), columns);
+    let (mut target, offsets) = (gathered.as_mut(), lengths.offsets());
+    for t in 0..lengths.steps() {
+        direction.for_segments(lengths, t, 0..lengths.width(t), |places, before| {
+            for place in places {
+                let source = match before {
+                    Before::Panel(panel) => after.column(offsets[panel] + place),
+                    Before::Initial => initial.as_ref().column(place),
+                    Before::Afresh => afresh.as_ref().column(place),
+                };
+                target.column(offsets[t] + place).copy_from_slice(source);
+            }
+        });
+    }
+    whole(gathered.as_ref())
+}
+
+/// h and c of some sequences of a state in sorted order.
+fn state_at<T: Real>(state: &LayerState<T>, places: Range<usize>) -> StateRef<'_, T> {
+    StateRef {
+        h: state.h.as_ref().columns_range(places.clone()),
+        c: state.c.as_ref().columns_range(places),
     }
 }
 

@@ -4,6 +4,8 @@
 //! the first `width(t)` of them. A batch has exactly as many columns as it has tokens. Whoever
 //! calls never sees the sorted order: what goes in and comes out by sequence is in its own order.
 
+use crate::Direction;
+
 /// The lengths of a batch of sequences, and where each step of each sequence lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lengths {
@@ -15,6 +17,8 @@ pub struct Lengths {
     order: Vec<usize>,
     /// The sorted place of each of the caller's sequences.
     place: Vec<usize>,
+    /// For each step the places whose state begins afresh before it, ascending; empty if none does.
+    resets: Vec<Vec<usize>>,
 }
 
 impl Lengths {
@@ -44,7 +48,7 @@ impl Lengths {
             }
             offsets.push(offsets[t] + width);
         }
-        Lengths { offsets, sorted, order, place }
+        Lengths { offsets, sorted, order, place, resets: Vec::new() }
     }
 
     /// `batch` sequences of `steps` steps each.
@@ -54,6 +58,42 @@ impl Lengths {
     #[track_caller]
     pub fn equal(batch: usize, steps: usize) -> Self {
         Lengths::new(&vec![steps; batch])
+    }
+
+    /// The same batch, in which the state of some sequences begins afresh in the middle: each pair
+    /// is one of the caller's sequences and the step before which a new document begins in it. A
+    /// reverse direction begins afresh at the same borders, on its way back.
+    ///
+    /// # Panics
+    /// If a sequence has no such step, or it is the first, before which there is no state.
+    #[track_caller]
+    pub fn with_resets(mut self, resets: &[(usize, usize)]) -> Self {
+        self.resets = Vec::new();
+        for &(sequence, step) in resets {
+            let batch = self.batch();
+            assert!(sequence < batch, "there is no sequence {sequence} in a batch of {batch}");
+            let length = self.length(sequence);
+            assert!(
+                step > 0 && step < length,
+                "no document can begin before step {step} of a sequence of {length} steps"
+            );
+            self.resets.resize(self.steps(), Vec::new());
+            let places = &mut self.resets[step];
+            if let Err(at) = places.binary_search(&self.place[sequence]) {
+                places.insert(at, self.place[sequence]);
+            }
+        }
+        self
+    }
+
+    /// Some state begins afresh in the middle.
+    pub fn has_resets(&self) -> bool {
+        !self.resets.is_empty()
+    }
+
+    /// The sorted places whose state begins afresh before `step`.
+    pub(crate) fn resets(&self, step: usize) -> &[usize] {
+        self.resets.get(step).map_or(&[], Vec::as_slice)
     }
 
     /// How many sequences.
@@ -98,9 +138,16 @@ impl Lengths {
         assert!(t < length, "sequence {sequence} has {length} steps and no step {t}");
         self.offsets[t] + self.place[sequence]
     }
-    /// The column of the last step of each sequence, in sorted order.
-    pub(crate) fn last_columns(&self) -> impl Iterator<Item = usize> + '_ {
-        self.sorted.iter().enumerate().map(|(place, &length)| self.offsets[length - 1] + place)
+    /// The sorted place of one of the caller's sequences: its column in panel 0.
+    pub(crate) fn place(&self, sequence: usize) -> usize {
+        self.place[sequence]
+    }
+    /// The column of the step that `direction` takes last, of the sequence at this sorted place.
+    pub(crate) fn final_column(&self, direction: Direction, place: usize) -> usize {
+        match direction {
+            Direction::Forward => self.offsets[self.sorted[place] - 1] + place,
+            Direction::Reverse => place,
+        }
     }
 
     /// Arranges something per token, given sequence by sequence in the caller's order, into the

@@ -11,6 +11,9 @@
 mod lengths;
 pub use lengths::Lengths;
 
+mod direction;
+pub use direction::Direction;
+
 mod state;
 pub use state::{LayerState, State};
 
@@ -24,7 +27,10 @@ mod tape;
 pub use tape::{Recorded, Tape, Turned};
 
 mod stack;
-pub use stack::{Noise, Stack};
+pub use stack::{InputSlots, Stack, StackOptions};
+
+mod unroll;
+pub use unroll::Noise;
 
 mod stepwise;
 pub use stepwise::{Retreating, Reversed, Taping};

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use recurrent_cells::initialize::{Initialization, InitializationError};
 use recurrent_cells::{AnyCell, CellKind, Layout, Linear, PackedLinear, Parameters, initialize};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::tape::Turned;
 use crate::{
-    Input, Lengths, Noise, Probe, Recorded, Stack, StackStream, State, Tape, TokenInput,
-    TokenInputTape,
+    Input, Lengths, Noise, Probe, Recorded, Stack, StackOptions, StackStream, State, Tape,
+    TokenInput, TokenInputTape,
 };
 
 /// How a token becomes a vector.
@@ -40,6 +41,10 @@ pub struct ManyToManyConfig {
     pub hidden_size: usize,
     /// Layers; at least 1.
     pub num_layers: usize,
+    /// Every layer reads both ways, so that each step knows the whole sequence: for a tagger, not
+    /// for a language model, which would see what it is to predict.
+    #[serde(default)]
+    pub bidirectional: bool,
     /// The share of h dropped on its way up between layers during training; in [0, 1).
     pub dropout: f64,
 }
@@ -96,12 +101,14 @@ impl ManyToManyConfig {
         let tokens = TokenInput::add(&mut layout, self.encoding, self.vocabulary_size);
         let cells = (0..self.num_layers)
             .map(|layer| {
-                let input_size = if layer == 0 { embedding_size } else { self.hidden_size };
+                let input_size = if layer == 0 { embedding_size } else { self.output_size() };
                 self.cell.build(input_size, self.hidden_size)
             })
             .collect();
-        let stack = Stack::add(&mut layout, "rnn.", cells, self.dropout);
-        let readout = Linear::add(&mut layout, "readout", self.hidden_size, self.classes);
+        let (dropout, bidirectional) = (self.dropout, self.bidirectional);
+        let options = StackOptions { dropout, bidirectional, ..StackOptions::default() };
+        let stack = Stack::add(&mut layout, "rnn.", cells, options);
+        let readout = Linear::add(&mut layout, "readout", self.output_size(), self.classes);
         Ok(ManyToMany {
             config: self.clone(),
             layout: Arc::new(layout),
@@ -114,16 +121,25 @@ impl ManyToManyConfig {
 }
 
 impl ManyToManyConfig {
+    /// Numbers that a layer gives at a step.
+    fn output_size(&self) -> usize {
+        // What cannot be counted is refused before it is used.
+        self.hidden_size.saturating_mul(if self.bidirectional { 2 } else { 1 })
+    }
+
     /// Sizes that no machine holds, and that arithmetic on them could not count. Whether this
     /// machine has the memory is for the caller to find out.
     fn is_countable(&self, embedding_size: usize) -> bool {
         let [vocabulary, classes, hidden, layers, embedding] =
             [self.vocabulary_size, self.classes, self.hidden_size, self.num_layers, embedding_size]
                 .map(|size| size as f64);
+        let directions = if self.bidirectional { 2.0 } else { 1.0 };
         // No cell has more than four blocks of rows.
         let first = 4.0 * hidden * (embedding + hidden);
-        let others = (layers - 1.0) * 8.0 * hidden * hidden;
-        vocabulary * embedding + first + others + classes * hidden < 2f64.powi(40) && layers < 1e4
+        let others = (layers - 1.0) * 4.0 * hidden * (directions + 1.0) * hidden;
+        let readout = classes * directions * hidden;
+        let all = vocabulary * embedding + directions * (first + others) + readout;
+        all < 2f64.powi(40) && layers < 1e4
     }
 }
 
@@ -208,21 +224,33 @@ impl<T: Real> ManyToMany<T> {
         self.stack.zero_state(batch)
     }
 
-    /// Fresh parameters by PyTorch's defaults for each layer. `forget_bias` is for LSTMs: see
-    /// [`initialize::forget_bias`].
-    pub fn initialize(&self, generator: &mut Generator, forget_bias: Option<f64>) -> Parameters<T> {
+    /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
+    /// ([`initialize::forget_bias`]), the rest by PyTorch's defaults.
+    ///
+    /// # Errors
+    /// [`InitializationError`] if one of them is not for the cells of this model.
+    pub fn initialize(
+        &self,
+        generator: &mut Generator,
+        initialization: Initialization,
+        forget_bias: Option<f64>,
+    ) -> Result<Parameters<T>, InitializationError> {
         let mut parameters = Parameters::zeros(Arc::clone(&self.layout));
         if let Some(embedding) = self.tokens.embedding() {
             initialize::embedding(generator, &mut parameters, embedding);
         }
-        for (cell, slots) in self.stack.layers() {
-            initialize::recurrent(generator, &mut parameters, slots);
-            if let (AnyCell::Lstm(lstm), Some(value)) = (cell, forget_bias) {
-                initialize::forget_bias(&mut parameters, lstm, slots, value);
+        for (cell, slots) in self.stack.cells() {
+            initialization.fill(generator, &mut parameters, cell, slots)?;
+            if let Some(value) = forget_bias {
+                let AnyCell::Lstm(lstm) = cell else {
+                    let (what, cells) = ("a forget bias", "lstm");
+                    return Err(InitializationError::Cell { what, cells });
+                };
+                initialize::forget_bias(&mut parameters, lstm, slots, value)?;
             }
         }
         initialize::linear(generator, &mut parameters, &self.readout);
-        parameters
+        Ok(parameters)
     }
 
     /// Runs a batch. `tokens` are in the order of columns ([`Lengths::arrange`]); `noise` is given
@@ -245,7 +273,7 @@ impl<T: Real> ManyToMany<T> {
         self.check_tokens(tokens);
         parameters.assert_layout(&self.layout);
         let ManyToManyTape { stack, input, readout, logits } = tape;
-        let first = self.first_slots();
+        let first = &self.stack.input_slots();
         let x = self.tokens.forward(compute, first, parameters, tokens, input);
         let stack = self.stack.run(compute, parameters, x, initial, lengths, noise, stack);
 
@@ -277,14 +305,10 @@ impl<T: Real> ManyToMany<T> {
         let (output, d_output) = turned.output_and_gradient();
         self.readout.backward(compute, parameters, output, d_logits, gradients, d_output);
 
-        let first = self.first_slots();
+        let first = &self.stack.input_slots();
         let d_x = self.tokens.gradient(first, tokens, input, gradients);
         self.stack.run_backward(turned, compute, parameters, d_x, gradients, probe);
         self.tokens.backward(compute, first, parameters, tokens, input, gradients);
-    }
-
-    fn first_slots(&self) -> &recurrent_cells::CellSlots {
-        self.stack.layers().next().expect("a stack has at least one layer").1
     }
 
     #[track_caller]
@@ -314,7 +338,7 @@ impl<T: Real> ManyToManyStream<T> {
     /// A stream over `batch` sequences that start from a state of zeros.
     ///
     /// # Panics
-    /// If the parameters are another model's.
+    /// If the parameters are another model's, or the model reads both ways.
     #[track_caller]
     pub fn new(
         compute: &Compute,
@@ -328,7 +352,7 @@ impl<T: Real> ManyToManyStream<T> {
         readout.pack(compute.level(), &model.readout, &parameters);
         ManyToManyStream {
             stack: StackStream::new(compute, &model.stack, &parameters, batch),
-            weight_ih: model.first_slots().weight_ih,
+            weight_ih: model.stack.input_slots().forward.weight_ih,
             vocabulary_size: model.config.vocabulary_size,
             x: Matrix::zeros(embedding.map_or(0, |table| table.weight.rows()), batch),
             logits: Matrix::zeros(model.config.classes, batch),
@@ -362,7 +386,10 @@ impl<T: Real> ManyToManyStream<T> {
             self.x.columns()
         );
         let input = match &self.embedding {
-            None => Input::Table { table: self.parameters.get(self.weight_ih), tokens },
+            None => {
+                let table = self.parameters.get(self.weight_ih);
+                Input::Table { table, reverse: None, tokens }
+            }
             Some(embedding) => {
                 embedding.forward(&self.parameters, tokens, self.x.as_mut());
                 Input::Columns(self.x.as_ref())

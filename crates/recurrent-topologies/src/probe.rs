@@ -5,15 +5,19 @@ use std::ops::Range;
 
 use recurrent_kernels::{Columns, Real};
 
+use crate::Direction;
+
 /// What a probe sees of one step of one layer, just before the step is undone.
 pub struct Observation<'a, T> {
     /// Which layer, 0 first.
     pub layer: usize,
+    /// Which way the layer reads here.
+    pub direction: Direction,
     /// Which step.
     pub t: usize,
     /// Which sequences, by column of panel 0 (`Lengths::order` names the caller's).
     pub sequences: Range<usize>,
-    /// What forward left on the tape: for an LSTM i, f, g, o; for a GRU hn, r, z, n.
+    /// What forward left on the tape: for an LSTM i, f, g, o; for a GRU hn, r, z, n; for an RNN h.
     pub tape: Columns<'a, T>,
     /// c after the step; no rows for cells without c.
     pub c: Columns<'a, T>,
@@ -26,7 +30,7 @@ pub struct Observation<'a, T> {
 /// Looks on while gradients flow back. Threads call it at the same time, each for its own
 /// sequences. `()` is the probe that does nothing.
 pub trait Probe<T: Real>: Sync {
-    /// Called once for each layer, step and range of sequences, before the step is undone.
+    /// Called once for each layer, direction, step and range of sequences, before the step is undone.
     fn observe(&self, observation: Observation<'_, T>);
 }
 

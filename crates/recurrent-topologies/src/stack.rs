@@ -1,417 +1,189 @@
-//! Layers upon layers: a stack of cells through time, forward and, underneath, backward.
+//! Layers upon layers: what a stack of cells is made of, and the state that it begins from.
 
-use std::ops::Range;
+use recurrent_cells::{Cell, CellSlots, Form, Layout, Parameters, Slot};
+use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
-use recurrent_cells::{Cell, CellSlots, Layout, Parameters};
-use recurrent_kernels::random::Dropout;
-use recurrent_kernels::{Accum, ColumnsMut, Compute, Real};
+use crate::tape::direction;
+use crate::{Input, InputGradient, LayerState, Lengths, State, Tape};
 
-use crate::layer::input_product;
-use crate::tape::{LayerTape, Turned};
-use crate::{
-    Input, InputGradient, Lengths, Probe, Recorded, Retreating, Reversed, State, Tape, Taping,
-};
-
-/// Several layers of cells, each reading h of the one below, with dropout between them.
+/// Several layers of cells, each reading h of the one below, in one direction or in both, with
+/// dropout between them.
 #[derive(Clone, Debug)]
 pub struct Stack<C> {
-    pub(crate) layers: Vec<(C, CellSlots)>,
-    dropout: f64,
+    pub(crate) layers: Vec<Layer<C>>,
+    options: StackOptions,
 }
 
-/// What decides which numbers dropout sets to zero. A mask depends only on these two, the layer,
-/// the step, the sequence and the row, never on threads or on the order of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noise {
-    /// The run's seed.
-    pub seed: u64,
-    /// The number of the batch's first step, counted over the whole training.
-    pub first_step: u64,
+/// What a [`Stack`] may have beside its cells. The default is PyTorch's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StackOptions {
+    /// The share of h of each layer but the last that is dropped on its way up in training; in
+    /// [0, 1).
+    pub dropout: f64,
+    /// Every layer has a second cell that reads each sequence from its own end; the next layer reads
+    /// h of both, forward above reverse.
+    pub bidirectional: bool,
+    /// The state that sequences and documents begin from is learned: parameters `h_0_l{k}` and
+    /// `c_0_l{k}`. Otherwise it is zero.
+    pub learned_initial_state: bool,
 }
 
-impl<C> Stack<C> {
+/// The cells of one layer: forward, and reverse if there are two.
+pub(crate) type Layer<C> = Vec<StackCell<C>>;
+
+/// One direction of one layer.
+#[derive(Clone, Debug)]
+pub(crate) struct StackCell<C> {
+    pub(crate) cell: C,
+    pub(crate) slots: CellSlots,
+    /// h_0 and, in a cell with c, c_0, if they are learned.
+    initial: Option<(Slot, Option<Slot>)>,
+}
+
+/// Where the parameters of the first layer lie: whoever makes tables of tokens needs `weight_ih`.
+#[derive(Clone, Copy, Debug)]
+pub struct InputSlots {
+    /// The forward cell's.
+    pub forward: CellSlots,
+    /// The reverse cell's, if there is one.
+    pub reverse: Option<CellSlots>,
+}
+
+impl InputSlots {
+    /// Both, forward first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CellSlots> {
+        std::iter::once(&self.forward).chain(&self.reverse)
+    }
+}
+
+impl<C: Cell> Stack<C> {
     /// A stack of `cells`, first layer first, with PyTorch's parameter names:
-    /// `{prefix}weight_ih_l0` and so on. During training, h of each layer but the last is dropped
-    /// with probability `dropout` on its way up, as in PyTorch.
+    /// `{prefix}weight_ih_l0`, with two directions `{prefix}weight_ih_l0_reverse`, and so on. A
+    /// reverse cell is one more of the same kind with parameters of its own.
     ///
     /// # Panics
-    /// If there is no cell, if a cell does not read what the one below gives, or if `dropout` is
-    /// not in [0, 1).
+    /// If there is no cell, if a cell does not read what the layer below gives (twice `hidden_size`
+    /// with two directions), or if the dropout is not in [0, 1).
     #[track_caller]
-    pub fn add(layout: &mut Layout, prefix: &str, cells: Vec<C>, dropout: f64) -> Self
-    where
-        C: Cell,
-    {
+    pub fn add(layout: &mut Layout, prefix: &str, cells: Vec<C>, options: StackOptions) -> Self {
+        let StackOptions { dropout, bidirectional, learned_initial_state } = options;
         assert!(!cells.is_empty(), "a stack needs at least one layer");
         assert!((0.0..1.0).contains(&dropout), "a dropout of {dropout} is not in [0, 1)");
+        let directions = if bidirectional { 2 } else { 1 };
         for (index, pair) in cells.windows(2).enumerate() {
-            let (below, above) = (pair[0].shape().hidden_size, pair[1].shape().input_size);
+            let below = directions * pair[0].shape().hidden_size;
+            let above = pair[1].shape().input_size;
             assert!(
                 below == above,
                 "layer {index} gives {below} numbers, layer {} reads {above}",
                 index + 1
             );
         }
-        let layers = cells
-            .into_iter()
-            .enumerate()
-            .map(|(index, cell)| {
-                let slots = CellSlots::add(layout, cell.shape(), prefix, &format!("_l{index}"));
-                (cell, slots)
-            })
-            .collect();
-        Stack { layers, dropout }
+        let mut add_cell = |cell: C, layer: usize, index: usize| {
+            let (shape, direction) = (cell.shape(), direction(index));
+            let suffix = format!("_l{layer}{}", direction.suffix());
+            let slots = CellSlots::add(layout, shape, prefix, &suffix);
+            let mut vector = |name: &str, rows: usize| {
+                layout.add(format!("{prefix}{name}{suffix}"), Form::Vector, rows, 1)
+            };
+            let initial = learned_initial_state.then(|| {
+                let h_0 = vector("h_0", shape.hidden_size);
+                (h_0, (shape.cell_size > 0).then(|| vector("c_0", shape.cell_size)))
+            });
+            StackCell { cell, slots, initial }
+        };
+        let layers = cells.into_iter().enumerate().map(|(layer, cell)| {
+            (0..directions).map(|index| add_cell(cell.clone(), layer, index)).collect()
+        });
+        Stack { layers: layers.collect(), options }
     }
 
-    /// Each layer's cell and where its parameters lie, first layer first.
-    pub fn layers(&self) -> impl ExactSizeIterator<Item = (&C, &CellSlots)> {
-        self.layers.iter().map(|(cell, slots)| (cell, slots))
+    /// What the stack has beside its cells.
+    pub fn options(&self) -> &StackOptions {
+        &self.options
+    }
+
+    /// Each cell and where its parameters lie, in PyTorch's order: first layer first, of two
+    /// directions forward first.
+    pub fn cells(&self) -> impl Iterator<Item = (&C, &CellSlots)> {
+        self.layers.iter().flatten().map(|own| (&own.cell, &own.slots))
+    }
+
+    /// Rows of what the last layer gives: `hidden_size`, or twice that with two directions.
+    pub fn output_size(&self) -> usize {
+        self.layers
+            .last()
+            .map_or(0, |layer| layer.iter().map(|own| own.cell.shape().hidden_size).sum())
+    }
+
+    /// Where the parameters of the first layer lie.
+    pub fn input_slots(&self) -> InputSlots {
+        let first = &self.layers[0];
+        InputSlots { forward: first[0].slots, reverse: first.get(1).map(|own| own.slots) }
     }
 
     /// A state of zeros for `batch` sequences.
-    pub fn zero_state<T: Real>(&self, batch: usize) -> State<T>
-    where
-        C: Cell,
-    {
-        State::zeros(self.layers.iter().map(|(cell, _)| cell), batch)
+    pub fn zero_state<T: Real>(&self, batch: usize) -> State<T> {
+        let directions = self.layers[0].len();
+        State::zeros(self.layers.iter().flatten().map(|own| &own.cell), directions, batch)
     }
 
-    /// Gets ready for a batch: the step-by-step way, for inputs that depend on earlier outputs.
-    /// `noise` is given in training and left out elsewhere.
-    ///
-    /// # Panics
-    /// If `initial` does not fit.
-    #[track_caller]
-    pub fn begin<'t, T: Real>(
-        &'t self,
-        compute: &'t Compute,
-        parameters: &Parameters<T>,
-        initial: &State<T>,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        tape: &'t mut Tape<T>,
-    ) -> Taping<'t, T, C>
-    where
-        C: Cell,
-    {
-        self.prepare(compute, parameters, initial, lengths, noise, tape, true);
-        Taping { stack: self, compute, tape, next: 0 }
+    /// The state that `batch` sequences begin from: the learned one, or zeros.
+    pub fn initial_state<T: Real>(&self, parameters: &Parameters<T>, batch: usize) -> State<T> {
+        let mut state = self.zero_state(batch);
+        for (own, target) in self.layers.iter().flatten().zip(&mut state.layers) {
+            own.fill_initial(parameters, target);
+        }
+        state
     }
 
-    /// A whole batch whose inputs are known: every layer's input product is one product over all
-    /// steps. Gives the same bits as [`begin`](Self::begin) and one [`Taping::advance`] a step.
+    /// Undoes [`initial_state`](Self::initial_state): adds the gradient of the state that sequences
+    /// began from ([`Reversed::initial_state_gradient`]) to that of the learned one, sequence after
+    /// sequence. Does nothing if none is learned.
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
-    pub fn run<'t, T: Real>(
+    pub fn initial_state_backward<T: Real>(
         &self,
-        compute: &Compute,
-        parameters: &Parameters<T>,
-        input: Input<'_, T>,
-        initial: &State<T>,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        tape: &'t mut Tape<T>,
-    ) -> Recorded<'t, T>
-    where
-        C: Cell,
-    {
-        self.check_input(input, lengths.columns());
-        let pack_input = matches!(input, Input::Columns(_));
-        self.prepare(compute, parameters, initial, lengths, noise, tape, pack_input);
-        for index in 0..self.layers.len() {
-            self.layer_forward(compute, index, input, 0..lengths.steps(), tape);
-        }
-        Recorded { tape }
-    }
-
-    #[track_caller]
-    fn prepare<T: Real>(
-        &self,
-        compute: &Compute,
-        parameters: &Parameters<T>,
-        initial: &State<T>,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        tape: &mut Tape<T>,
-        pack_first_input: bool,
-    ) where
-        C: Cell,
-    {
-        tape.prepare(self.layers.iter().map(|(cell, _)| cell), lengths, initial, noise);
-        for (index, (layer, (cell, slots))) in tape.layers.iter_mut().zip(&self.layers).enumerate()
-        {
-            layer.pack(compute, cell, slots, parameters, index > 0 || pack_first_input);
-        }
-    }
-
-    /// Takes one layer through `steps`; `input` holds the first layer's columns of these steps.
-    pub(crate) fn layer_forward<T: Real>(
-        &self,
-        compute: &Compute,
-        index: usize,
-        input: Input<'_, T>,
-        steps: Range<usize>,
-        tape: &mut Tape<T>,
-    ) where
-        C: Cell,
-    {
-        let Tape { layers, initial, lengths, noise, .. } = tape;
-        let noise = *noise;
-        let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
-        let (below, rest) = layers.split_at_mut(index);
-        let layer = &mut rest[0];
-        let input = match below.last() {
-            None => input,
-            Some(below) => {
-                self.read_below(compute, layer, below, index, lengths, noise, steps.clone());
-                let dropped = self.dropout(noise).is_some();
-                let x = if dropped { layer.x.as_ref() } else { below.h.as_ref() };
-                Input::Columns(x.columns_range(columns.clone()))
-            }
-        };
-        input_product(&layer.packed, compute, layer.gates.as_mut().columns_range(columns), input);
-        let (cell, _) = &self.layers[index];
-        layer.forward(compute, cell, lengths, &initial.layers[index], steps);
-    }
-
-    /// Copies h of the layer below and drops some of it, where there is dropout.
-    fn read_below<T: Real>(
-        &self,
-        compute: &Compute,
-        layer: &mut LayerTape<T>,
-        below: &LayerTape<T>,
-        index: usize,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        steps: Range<usize>,
-    ) {
-        let Some((dropout, noise)) = self.dropout(noise) else {
-            layer.x.resize(0, 0);
-            return;
-        };
-        layer.x.resize(below.h.rows(), below.h.columns());
-        for t in steps {
-            let columns = lengths.offsets()[t]..lengths.offsets()[t + 1];
-            let (order, h) = (lengths.order(), below.h.as_ref().columns_range(columns.clone()));
-            let x = layer.x.as_mut().columns_range(columns);
-            let step = noise.first_step + t as u64;
-            compute.split((x, 0..h.columns()), 16, &|(mut x, places): (
-                ColumnsMut<'_, T>,
-                Range<usize>,
-            )| {
-                for (j, place) in places.enumerate() {
-                    x.column(j).copy_from_slice(h.column(place));
-                    dropout.apply(index as u32, step, order[place] as u64, x.column(j));
-                }
-            });
-        }
-    }
-
-    /// Undoes [`read_below`](Self::read_below): adds the gradient of what `layer` read at `steps`
-    /// to that of the layer below, through the same masks.
-    fn read_below_backward<T: Real>(
-        &self,
-        compute: &Compute,
-        layer: &mut LayerTape<T>,
-        below: &mut LayerTape<T>,
-        index: usize,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        steps: Range<usize>,
-    ) {
-        let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
-        let d_gates = layer.gates.as_ref().columns_range(columns.clone());
-        let mut d_h = below.d_h.as_mut().columns_range(columns.clone());
-        let Some((dropout, noise)) = self.dropout(noise) else {
-            layer.packed_backward.input_product(compute, d_h, Accum::Add, d_gates);
-            return;
-        };
-        // What is in d_h already did not pass the mask, so the masked part is made apart.
-        layer.d_x.resize(d_h.rows(), lengths.columns());
-        let mut d_x = layer.d_x.as_mut().columns_range(columns);
-        layer.packed_backward.input_product(compute, d_x.reborrow(), Accum::Replace, d_gates);
-        for t in steps.clone() {
-            let first = lengths.offsets()[t] - lengths.offsets()[steps.start];
-            let width = lengths.width(t);
-            let (order, step) = (lengths.order(), noise.first_step + t as u64);
-            let d_x = d_x.reborrow().columns_range(first..first + width);
-            compute.split((d_x, 0..width), 16, &|(mut d_x, places): (
-                ColumnsMut<'_, T>,
-                Range<usize>,
-            )| {
-                for (j, place) in places.enumerate() {
-                    dropout.apply(index as u32, step, order[place] as u64, d_x.column(j));
-                }
-            });
-        }
-        d_h.add(d_x.as_ref());
-    }
-
-    /// The masks, if there are any in this pass.
-    fn dropout(&self, noise: Option<Noise>) -> Option<(Dropout, Noise)> {
-        let noise = noise.filter(|_| self.dropout > 0.0 && self.layers.len() > 1)?;
-        Some((Dropout::new(self.dropout, noise.seed), noise))
-    }
-
-    /// Undoes [`run`](Self::run): from the gradients in `turned` to those of the parameters, of
-    /// the input, and of the initial state, which [`Reversed`] hands out. The dropout masks are
-    /// those of forward.
-    ///
-    /// # Panics
-    /// If the tape is another stack's, or `input` does not fit.
-    #[track_caller]
-    pub fn run_backward<'t, T: Real>(
-        &self,
-        turned: Turned<'t, T>,
-        compute: &Compute,
-        parameters: &Parameters<T>,
-        input: InputGradient<'_, T>,
+        gradient: &State<T>,
         gradients: &mut Parameters<T>,
-        probe: &impl Probe<T>,
-    ) -> Reversed<'t, T>
-    where
-        C: Cell,
-    {
-        let tape = turned.tape;
-        self.check_gradient(&input, &tape.lengths);
-        self.pack_backward(compute, parameters, tape);
-        let steps = 0..tape.lengths.steps();
-        for index in (0..self.layers.len()).rev() {
-            self.layer_backward(compute, index, steps.clone(), tape, probe);
-        }
-        self.finish_backward(compute, parameters, tape, input, gradients);
-        Reversed { tape }
-    }
-
-    /// Gets ready to go back step by step, as [`begin`](Self::begin) goes forward.
-    ///
-    /// # Panics
-    /// If the tape is another stack's.
-    #[track_caller]
-    pub fn begin_backward<'t, T: Real>(
-        &'t self,
-        turned: Turned<'t, T>,
-        compute: &'t Compute,
-        parameters: &Parameters<T>,
-    ) -> Retreating<'t, T, C>
-    where
-        C: Cell,
-    {
-        self.pack_backward(compute, parameters, turned.tape);
-        let (cell, slots) = &self.layers[0];
-        let first = &mut turned.tape.layers[0];
-        first.packed_backward.pack_input(compute.level(), cell, slots, parameters);
-        let next = turned.tape.lengths.steps();
-        Retreating { stack: self, compute, tape: turned.tape, next }
-    }
-
-    #[track_caller]
-    fn pack_backward<T: Real>(
-        &self,
-        compute: &Compute,
-        parameters: &Parameters<T>,
-        tape: &mut Tape<T>,
-    ) where
-        C: Cell,
-    {
-        let level = compute.level();
-        self.check_tape(tape);
-        for (index, (layer, (cell, slots))) in tape.layers.iter_mut().zip(&self.layers).enumerate()
-        {
-            layer.packed_backward.pack(level, slots, parameters);
-            if index > 0 {
-                layer.packed_backward.pack_input(level, cell, slots, parameters);
-            }
-        }
-    }
-
-    /// Undoes `steps` of one layer and adds the gradient of what it read to the layer below.
-    pub(crate) fn layer_backward<T: Real>(
-        &self,
-        compute: &Compute,
-        index: usize,
-        steps: Range<usize>,
-        tape: &mut Tape<T>,
-        probe: &impl Probe<T>,
-    ) where
-        C: Cell,
-    {
-        let Tape { layers, initial, lengths, noise, .. } = tape;
-        let noise = *noise;
-        let (below, rest) = layers.split_at_mut(index);
-        let layer = &mut rest[0];
-        let (cell, _) = &self.layers[index];
-        let initial = &initial.layers[index];
-        layer.backward(compute, cell, lengths, initial, steps.clone(), (index, probe));
-        if let Some(below) = below.last_mut() {
-            self.read_below_backward(compute, layer, below, index, lengths, noise, steps);
-        }
-    }
-
-    /// The gradients that need all steps: one product a parameter.
-    pub(crate) fn finish_backward<T: Real>(
-        &self,
-        compute: &Compute,
-        parameters: &Parameters<T>,
-        tape: &mut Tape<T>,
-        input: InputGradient<'_, T>,
-        gradients: &mut Parameters<T>,
-    ) where
-        C: Cell,
-    {
-        let Tape { layers, initial, lengths, noise, previous, d_bias } = tape;
-        let noise = *noise;
-        for (index, (cell, slots)) in self.layers.iter().enumerate() {
-            let (layer, initial) = (&layers[index], &initial.layers[index]);
-            let scratch = (&mut *previous, &mut *d_bias);
-            layer.recurrent_gradients(compute, cell, slots, lengths, initial, scratch, gradients);
-            if index > 0 {
-                let dropped = self.dropout(noise).is_some();
-                let x = if dropped { &layer.x } else { &layers[index - 1].h };
-                layer.input_gradients(compute, slots, x.as_ref(), gradients);
-            }
-        }
-        let (cell, slots) = &self.layers[0];
-        let first = &mut layers[0];
-        match input {
-            InputGradient::Columns { x, d_x } => {
-                first.input_gradients(compute, slots, x, gradients);
-                if let Some(d_x) = d_x {
-                    first.packed_backward.pack_input(compute.level(), cell, slots, parameters);
-                    let d_gates = first.gates.as_ref();
-                    first.packed_backward.input_product(compute, d_x, Accum::Replace, d_gates);
-                }
-            }
-            InputGradient::Table { tokens, d_table } => {
-                first.table_gradients(compute, tokens, d_table);
-            }
+    ) {
+        let shapes: Vec<_> = self.layers.iter().flatten().map(|own| own.cell.shape()).collect();
+        gradient.assert_shapes(shapes.into_iter(), gradient.batch());
+        for (own, given) in self.layers.iter().flatten().zip(&gradient.layers) {
+            own.add_initial_gradient(given, gradients);
         }
     }
 
     #[track_caller]
-    pub(crate) fn check_input<T: Real>(&self, input: Input<'_, T>, expected: usize)
-    where
-        C: Cell,
-    {
-        let shape = self.layers[0].0.shape();
+    pub(crate) fn check_input<T: Real>(&self, input: Input<'_, T>, expected: usize) {
+        let shape = self.layers[0][0].cell.shape();
         let (rows, wanted, columns) = match input {
             Input::Columns(x) => (x.rows(), shape.input_size, x.columns()),
-            Input::Table { table, tokens } => (table.rows(), shape.weight_ih_rows, tokens.len()),
+            Input::Table { table, tokens, .. } => {
+                (table.rows(), shape.weight_ih_rows, tokens.len())
+            }
         };
         assert!(
             rows == wanted && columns == expected,
             "an input of {rows} rows x {columns} columns does not fit a stack that reads {wanted} \
              rows and a batch of {expected} columns"
         );
+        if let Input::Table { table, reverse, .. } = input {
+            let shape = |table: Columns<'_, T>| (table.rows(), table.columns());
+            let wanted = self.options.bidirectional.then_some(shape(table));
+            let given = reverse.map(shape);
+            assert!(
+                given == wanted,
+                "a table of {given:?} rows and columns for the reverse direction; {wanted:?} is \
+                 needed"
+            );
+        }
     }
 
     #[track_caller]
-    pub(crate) fn check_gradient<T: Real>(&self, input: &InputGradient<'_, T>, lengths: &Lengths)
-    where
-        C: Cell,
-    {
+    pub(crate) fn check_gradient<T: Real>(&self, input: &InputGradient<'_, T>, lengths: &Lengths) {
         match input {
             InputGradient::Columns { x, d_x } => {
                 self.check_input(Input::Columns(*x), lengths.columns());
@@ -419,9 +191,10 @@ impl<C> Stack<C> {
                     self.check_input(Input::Columns(d_x.as_ref()), lengths.columns());
                 }
             }
-            InputGradient::Table { tokens, d_table } => {
+            InputGradient::Table { tokens, d_table, d_reverse } => {
                 let table = d_table.as_ref();
-                self.check_input(Input::Table { table, tokens }, lengths.columns());
+                let reverse = d_reverse.as_ref().map(ColumnsMut::as_ref);
+                self.check_input(Input::Table { table, reverse, tokens }, lengths.columns());
                 let size = table.columns();
                 if let Some(token) = tokens.iter().find(|&&token| token as usize >= size) {
                     panic!("token {token} is outside a table of {size} columns");
@@ -432,12 +205,71 @@ impl<C> Stack<C> {
 
     /// A tape must have been recorded by a stack of the same cells.
     #[track_caller]
-    fn check_tape<T: Real>(&self, tape: &Tape<T>)
-    where
-        C: Cell,
-    {
+    pub(crate) fn check_tape<T: Real>(&self, tape: &Tape<T>) {
         let same = tape.layers.len() == self.layers.len()
-            && tape.layers.iter().zip(&self.layers).all(|(layer, (cell, _))| layer.is_for(cell));
+            && tape.layers.iter().zip(&self.layers).all(|(tape, layer)| tape.is_for(layer));
         assert!(same, "the tape was recorded by another stack");
+    }
+
+    /// What goes step by step cannot read from the end.
+    #[track_caller]
+    pub(crate) fn require_one_direction(&self) {
+        assert!(
+            !self.options.bidirectional,
+            "a stack with two directions cannot go step by step: the reverse one begins at the last"
+        );
+    }
+}
+
+impl<C: Cell> StackCell<C> {
+    /// Every column of `state` becomes what a sequence begins from: what is learned, or zero.
+    fn fill_initial<T: Real>(&self, parameters: &Parameters<T>, state: &mut LayerState<T>) {
+        let (h_0, c_0) = self.initial.unzip();
+        for (block, slot) in [(&mut state.h, h_0), (&mut state.c, c_0.flatten())] {
+            match slot {
+                None => block.as_mut_slice().fill(T::ZERO),
+                Some(slot) => {
+                    let mut block = block.as_mut();
+                    for j in 0..block.columns() {
+                        block.column(j).copy_from_slice(parameters.slice(slot));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The state that documents begin from in the middle of sequences.
+    pub(crate) fn initial_state<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        batch: usize,
+        state: &mut LayerState<T>,
+    ) {
+        let shape = self.cell.shape();
+        state.h.resize(shape.hidden_size, batch);
+        state.c.resize(shape.cell_size, batch);
+        self.fill_initial(parameters, state);
+    }
+
+    /// Undoes [`fill_initial`](Self::fill_initial): adds up the columns, in order.
+    pub(crate) fn add_initial_gradient<T: Real>(
+        &self,
+        gradient: &LayerState<T>,
+        gradients: &mut Parameters<T>,
+    ) {
+        let mut add = |block: &Matrix<T>, slot: Slot| {
+            let sums = gradients.slice_mut(slot);
+            for j in 0..block.columns() {
+                for (sum, &term) in sums.iter_mut().zip(block.as_ref().column(j)) {
+                    *sum += term;
+                }
+            }
+        };
+        if let Some((h_0, c_0)) = self.initial {
+            add(&gradient.h, h_0);
+            if let Some(c_0) = c_0 {
+                add(&gradient.c, c_0);
+            }
+        }
     }
 }

@@ -1,9 +1,12 @@
-//! What a stack remembers between steps: h and c of every layer, a column for each sequence.
+//! What a stack remembers between steps: h and c of every layer and direction, a column for each
+//! sequence.
 
 use recurrent_cells::{Cell, CellShape};
 use recurrent_kernels::{Matrix, Real};
 
-/// h and c of one layer.
+use crate::Direction;
+
+/// h and c of one layer in one direction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerState<T> {
     /// `hidden_size` x batch.
@@ -12,16 +15,23 @@ pub struct LayerState<T> {
     pub c: Matrix<T>,
 }
 
-/// h and c of every layer of a stack, first layer first.
+/// h and c of every layer of a stack, first layer first; of two directions forward comes first. This
+/// is the order of PyTorch's `h_n` and `c_n`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State<T> {
-    /// One for each layer.
+    /// One for each layer and direction.
     pub layers: Vec<LayerState<T>>,
+    /// 1, or 2 if every layer reads both ways.
+    pub(crate) directions: usize,
 }
 
 impl<T: Real> State<T> {
-    /// Zeros for `batch` sequences through these cells.
-    pub fn zeros<'c, C: Cell + 'c>(cells: impl IntoIterator<Item = &'c C>, batch: usize) -> Self {
+    /// Zeros for `batch` sequences through these cells, with `directions` of them to a layer.
+    pub(crate) fn zeros<'c, C: Cell + 'c>(
+        cells: impl IntoIterator<Item = &'c C>,
+        directions: usize,
+        batch: usize,
+    ) -> Self {
         let layers = cells
             .into_iter()
             .map(|cell| LayerState {
@@ -29,7 +39,7 @@ impl<T: Real> State<T> {
                 c: Matrix::zeros(cell.shape().cell_size, batch),
             })
             .collect();
-        State { layers }
+        State { layers, directions }
     }
 
     /// The one door for states: every block has the shape that the cells and the batch ask for.
@@ -40,13 +50,16 @@ impl<T: Real> State<T> {
         batch: usize,
     ) {
         let (given, wanted) = (self.layers.len(), shapes.len());
-        assert!(given == wanted, "a state of {given} layers does not fit a stack of {wanted}");
+        assert!(
+            given == wanted,
+            "a state of {given} blocks (layers and directions) does not fit a stack of {wanted}"
+        );
         for (index, (layer, shape)) in self.layers.iter().zip(shapes).enumerate() {
             let (h, c) = (&layer.h, &layer.c);
             assert!(
                 (h.rows(), h.columns()) == (shape.hidden_size, batch)
                     && (c.rows(), c.columns()) == (shape.cell_size, batch),
-                "layer {index} of a state has h of {} x {} and c of {} x {}; {} x {batch} and {} x \
+                "block {index} of a state has h of {} x {} and c of {} x {}; {} x {batch} and {} x \
                  {batch} are needed",
                 h.rows(),
                 h.columns(),
@@ -86,21 +99,30 @@ impl<T: Real> State<T> {
         selected
     }
 
-    /// Calls `f` with every block's name (`h_l0`, `c_l0`, `h_l1`, ...) and matrix, in order.
+    /// Calls `f` with every block's name (`h_l0`, `c_l0`, `h_l0_reverse`, ...) and matrix, in order.
     pub fn visit(&self, mut f: impl FnMut(&str, &Matrix<T>)) {
         for (index, layer) in self.layers.iter().enumerate() {
-            f(&format!("h_l{index}"), &layer.h);
-            f(&format!("c_l{index}"), &layer.c);
+            let suffix = suffix(index, self.directions);
+            f(&format!("h_{suffix}"), &layer.h);
+            f(&format!("c_{suffix}"), &layer.c);
         }
     }
 
     /// Calls `f` with every block's name and numbers, in order, writable.
     pub fn visit_mut(&mut self, mut f: impl FnMut(&str, &mut [T])) {
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            f(&format!("h_l{index}"), layer.h.as_mut_slice());
-            f(&format!("c_l{index}"), layer.c.as_mut_slice());
+            let suffix = suffix(index, self.directions);
+            f(&format!("h_{suffix}"), layer.h.as_mut_slice());
+            f(&format!("c_{suffix}"), layer.c.as_mut_slice());
         }
     }
+}
+
+/// The end of the names of block `index`: `l0`, `l0_reverse`, `l1`, ...
+fn suffix(index: usize, directions: usize) -> String {
+    let direction =
+        if index.is_multiple_of(directions) { Direction::Forward } else { Direction::Reverse };
+    format!("l{}{}", index / directions, direction.suffix())
 }
 
 /// `target[:, j] = source[:, columns[j]]`, reusing the target's memory.

@@ -4,6 +4,7 @@
 use recurrent_cells::{Cell, Parameters};
 use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Real};
 
+use crate::unroll::input_product_backward;
 use crate::{Input, InputGradient, LayerState, Probe, Recorded, Stack, State, Tape};
 
 /// A stack on its way through a batch: [`Stack::begin`].
@@ -97,9 +98,9 @@ impl<'t, T: Real, C: Cell> Retreating<'t, T, C> {
         if let Some(d_x) = d_x {
             self.stack.check_input(Input::Columns(d_x.as_ref()), self.tape.lengths.width(t));
             let offsets = self.tape.lengths.offsets();
+            let columns = offsets[t]..offsets[t + 1];
             let first = &self.tape.layers[0];
-            let d_gates = first.gates.as_ref().columns_range(offsets[t]..offsets[t + 1]);
-            first.packed_backward.input_product(self.compute, d_x, Accum::Replace, d_gates);
+            input_product_backward(first, self.compute, d_x, Accum::Replace, columns);
         }
         t
     }
@@ -132,13 +133,10 @@ impl<T: Real> Reversed<'_, T> {
     pub fn initial_state_gradient(&self) -> State<T> {
         let lengths = &self.tape.lengths;
         let place: Vec<usize> =
-            (0..lengths.batch()).map(|sequence| lengths.column(sequence, 0)).collect();
-        let layers = self
-            .tape
-            .layers
-            .iter()
-            .map(|layer| LayerState { h: layer.d_h_0.clone(), c: layer.d_c.clone() })
-            .collect();
-        State { layers }.select_columns(&place)
+            (0..lengths.batch()).map(|sequence| lengths.place(sequence)).collect();
+        let blocks = self.tape.directions();
+        let layers = blocks.map(|own| LayerState { h: own.d_h_0.clone(), c: own.d_c.clone() });
+        let directions = self.tape.initial.directions;
+        State { layers: layers.collect(), directions }.select_columns(&place)
     }
 }

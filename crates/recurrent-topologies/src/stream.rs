@@ -4,7 +4,7 @@ use recurrent_cells::{Cell, PackedCell, Parameters, StateRef};
 use recurrent_kernels::{Columns, Compute, Matrix, Real};
 
 use crate::layer::input_product;
-use crate::{Input, Stack, State};
+use crate::{Direction, Input, Stack, State};
 
 /// A stack with weights packed once, and a state that moves on with every step. With one
 /// thread a step allocates nothing; its bits are those of [`Stack::run`] over the whole sequence.
@@ -24,15 +24,21 @@ struct StreamLayer<T, C> {
 }
 
 impl<T: Real, C: Cell> StackStream<T, C> {
-    /// Packs the weights of `stack`; the state is zero, for `batch` sequences.
+    /// Packs the weights of `stack`; the state is that which sequences begin from, for `batch` of
+    /// them.
+    ///
+    /// # Panics
+    /// If the stack has two directions: the reverse one begins at the last step.
+    #[track_caller]
     pub fn new(
         compute: &Compute,
         stack: &Stack<C>,
         parameters: &Parameters<T>,
         batch: usize,
     ) -> Self {
+        stack.require_one_direction();
         let layers = stack
-            .layers()
+            .cells()
             .map(|(cell, slots)| {
                 let mut packed = PackedCell::new(cell);
                 packed.pack(compute.level(), cell, slots, parameters);
@@ -41,7 +47,7 @@ impl<T: Real, C: Cell> StackStream<T, C> {
                 StreamLayer { cell: cell.clone(), packed, gates }
             })
             .collect();
-        let state = stack.zero_state(batch);
+        let state = stack.initial_state(parameters, batch);
         StackStream { compute: compute.clone(), layers, next: state.clone(), state }
     }
 
@@ -67,7 +73,8 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             let (below, next) = self.next.layers.split_at_mut(index);
             let input = below.last().map_or(input, |below| Input::Columns(below.h.as_ref()));
             let (gates, now) = (&mut layer.gates, &self.state.layers[index]);
-            input_product(&layer.packed, &self.compute, gates.as_mut(), input);
+            let direction = Direction::Forward;
+            input_product(&layer.packed, &self.compute, gates.as_mut(), input, direction);
             let previous = StateRef { h: now.h.as_ref(), c: now.c.as_ref() };
             let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
             let level = self.compute.level();

@@ -1,10 +1,13 @@
 //! What forward leaves for backward. The buffers are reused from batch to batch.
 
+use std::ops::Range;
+
 use recurrent_cells::{Cell, CellShape, PackedCell, PackedCellBackward, Phase, RowMap};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
+use crate::stack::Layer;
 use crate::state::select;
-use crate::{Lengths, Noise, State};
+use crate::{Direction, LayerState, Lengths, Noise, State};
 
 /// How a cell uses its tape; a layer's buffers and packed weights are made for one.
 #[derive(Clone, PartialEq)]
@@ -22,21 +25,34 @@ impl Plan {
 
 /// One layer's part of a [`Tape`].
 pub(crate) struct LayerTape<T> {
-    pub(crate) plan: Plan,
-    /// Tape rows x N: pre-activations, then what backward needs, then gradients.
-    pub(crate) gates: Matrix<T>,
     /// The layer's own input where it is not simply h of the layer below: after dropout.
     pub(crate) x: Matrix<T>,
     /// The gradient of x, where there is dropout.
     pub(crate) d_x: Matrix<T>,
+    /// h at every step. Of two directions forward has the upper rows, reverse the lower ones.
     pub(crate) h: Matrix<T>,
-    pub(crate) c: Matrix<T>,
     /// The gradient of h at every step.
     pub(crate) d_h: Matrix<T>,
+    /// One for each direction.
+    pub(crate) directions: Vec<DirectionTape<T>>,
+}
+
+/// One direction's part of a [`LayerTape`].
+pub(crate) struct DirectionTape<T> {
+    pub(crate) plan: Plan,
+    /// Tape rows x N: pre-activations, then what backward needs, then gradients.
+    pub(crate) gates: Matrix<T>,
+    pub(crate) c: Matrix<T>,
     /// The gradient of c, one column a sequence, moving back in time.
     pub(crate) d_c: Matrix<T>,
     /// The gradient of h_0.
     pub(crate) d_h_0: Matrix<T>,
+    /// The gradient of the rows that a cell's later phase multiplies with, at one step.
+    pub(crate) d_inner: Matrix<T>,
+    /// What documents begin from, a column for each sequence; without columns where none does.
+    pub(crate) afresh: LayerState<T>,
+    /// The gradient of `afresh`, summed over the documents of each sequence.
+    pub(crate) d_afresh: LayerState<T>,
     pub(crate) packed: PackedCell<T>,
     pub(crate) packed_backward: PackedCellBackward<T>,
 }
@@ -52,7 +68,7 @@ pub struct Tape<T> {
     pub(crate) lengths: Lengths,
     /// What decided the dropout masks, so that backward uses the same.
     pub(crate) noise: Option<Noise>,
-    /// Previous h of every column, gathered where panels have different widths.
+    /// Previous h or c of every column, gathered where it does not lie in one piece.
     pub(crate) previous: Matrix<T>,
     /// The sums of a layer's gates over all columns.
     pub(crate) d_bias: Vec<T>,
@@ -62,7 +78,7 @@ impl<T: Real> Default for Tape<T> {
     fn default() -> Self {
         Tape {
             layers: Vec::new(),
-            initial: State { layers: Vec::new() },
+            initial: State { layers: Vec::new(), directions: 1 },
             lengths: Lengths::equal(1, 1),
             noise: None,
             previous: Matrix::zeros(0, 0),
@@ -80,35 +96,41 @@ impl<T: Real> Tape<T> {
     /// A state of the batch that is on the tape, in the caller's order.
     #[track_caller]
     fn assert_fits(&self, state: &State<T>) {
-        let shapes = self.layers.iter().map(|layer| layer.plan.shape);
-        state.assert_shapes(shapes, self.lengths.batch());
+        let shapes: Vec<_> = self.directions().map(|direction| direction.plan.shape).collect();
+        state.assert_shapes(shapes.into_iter(), self.lengths.batch());
     }
 
-    /// Makes room for a batch, and copies its initial state in sorted order.
+    /// The directions of all layers, in the order of a [`State`].
+    pub(crate) fn directions(&self) -> impl Iterator<Item = &DirectionTape<T>> {
+        self.layers.iter().flat_map(|layer| &layer.directions)
+    }
+
+    /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
+    /// its initial state in sorted order.
     #[track_caller]
-    pub(crate) fn prepare<'c, C: Cell + 'c>(
+    pub(crate) fn prepare<C: Cell>(
         &mut self,
-        cells: impl ExactSizeIterator<Item = &'c C> + Clone,
+        layers: &[Layer<C>],
         lengths: &Lengths,
         initial: &State<T>,
         noise: Option<Noise>,
     ) {
-        initial.assert_shapes(cells.clone().map(Cell::shape), lengths.batch());
+        let shapes: Vec<_> = layers.iter().flatten().map(|own| own.cell.shape()).collect();
+        initial.assert_shapes(shapes.into_iter(), lengths.batch());
         self.noise = noise;
         if self.lengths != *lengths {
             self.lengths.clone_from(lengths);
         }
-        let count = cells.len();
-        for (index, cell) in cells.enumerate() {
+        for (index, layer) in layers.iter().enumerate() {
             match self.layers.get_mut(index) {
-                Some(layer) if layer.is_for(cell) => {}
-                Some(layer) => *layer = LayerTape::new(cell),
-                None => self.layers.push(LayerTape::new(cell)),
+                Some(tape) if tape.is_for(layer) => {}
+                Some(tape) => *tape = LayerTape::new(layer),
+                None => self.layers.push(LayerTape::new(layer)),
             }
             self.layers[index].resize(lengths);
         }
-        self.layers.truncate(count);
-        if self.initial.layers.len() != count {
+        self.layers.truncate(layers.len());
+        if self.initial.layers.len() != initial.layers.len() {
             self.initial = initial.clone();
         }
         for (target, source) in self.initial.layers.iter_mut().zip(&initial.layers) {
@@ -119,44 +141,79 @@ impl<T: Real> Tape<T> {
 }
 
 impl<T: Real> LayerTape<T> {
+    fn new<C: Cell>(layer: &Layer<C>) -> Self {
+        let directions = layer.iter().map(|own| DirectionTape::new(&own.cell)).collect();
+        LayerTape { x: empty(), d_x: empty(), h: empty(), d_h: empty(), directions }
+    }
+
+    /// The layer's buffers were made for cells like these.
+    pub(crate) fn is_for<C: Cell>(&self, layer: &Layer<C>) -> bool {
+        self.directions.len() == layer.len()
+            && self.directions.iter().zip(layer).all(|(tape, own)| tape.plan == Plan::of(&own.cell))
+    }
+
+    fn resize(&mut self, lengths: &Lengths) {
+        let mut rows = 0;
+        for direction in &mut self.directions {
+            let shape = direction.plan.shape;
+            rows += shape.hidden_size;
+            direction.gates.resize(shape.tape_rows, lengths.columns());
+            direction.c.resize(shape.cell_size, lengths.columns());
+        }
+        self.h.resize(rows, lengths.columns());
+    }
+
+    /// Makes room for gradients, all zero.
+    fn prepare_backward(&mut self, lengths: &Lengths) {
+        let batch = lengths.batch();
+        zeros(&mut self.d_h, self.h.rows(), self.h.columns());
+        for direction in &mut self.directions {
+            let CellShape { hidden_size, cell_size, inner_size, .. } = direction.plan.shape;
+            zeros(&mut direction.d_c, cell_size, batch);
+            zeros(&mut direction.d_h_0, hidden_size, batch);
+            direction.d_inner.resize(inner_size, batch);
+            let (h, c) = if lengths.has_resets() { (hidden_size, cell_size) } else { (0, 0) };
+            zeros(&mut direction.d_afresh.h, h, batch);
+            zeros(&mut direction.d_afresh.c, c, batch);
+        }
+    }
+}
+
+/// The direction that stands at this index of a layer.
+pub(crate) fn direction(index: usize) -> Direction {
+    if index == 0 { Direction::Forward } else { Direction::Reverse }
+}
+
+impl<T: Real> DirectionTape<T> {
+    /// The rows of the layer's h that belong to this direction, which has this index.
+    pub(crate) fn rows(&self, index: usize) -> Range<usize> {
+        let size = self.plan.shape.hidden_size;
+        index * size..(index + 1) * size
+    }
+
     fn new(cell: &impl Cell) -> Self {
-        let empty = || Matrix::zeros(0, 0);
-        LayerTape {
+        DirectionTape {
             plan: Plan::of(cell),
             gates: empty(),
-            x: empty(),
-            d_x: empty(),
-            h: empty(),
             c: empty(),
-            d_h: empty(),
             d_c: empty(),
             d_h_0: empty(),
+            d_inner: empty(),
+            afresh: LayerState { h: empty(), c: empty() },
+            d_afresh: LayerState { h: empty(), c: empty() },
             packed: PackedCell::new(cell),
             packed_backward: PackedCellBackward::new(cell),
         }
     }
+}
 
-    /// The layer's buffers were made for a cell like this.
-    pub(crate) fn is_for(&self, cell: &impl Cell) -> bool {
-        self.plan == Plan::of(cell)
-    }
+fn empty<T: Real>() -> Matrix<T> {
+    Matrix::zeros(0, 0)
+}
 
-    fn resize(&mut self, lengths: &Lengths) {
-        let shape = self.plan.shape;
-        self.gates.resize(shape.tape_rows, lengths.columns());
-        self.h.resize(shape.hidden_size, lengths.columns());
-        self.c.resize(shape.cell_size, lengths.columns());
-    }
-
-    /// Makes room for gradients, all zero.
-    pub(crate) fn prepare_backward(&mut self, batch: usize) {
-        self.d_h.resize(self.h.rows(), self.h.columns());
-        self.d_h.as_mut_slice().fill(T::ZERO);
-        self.d_c.resize(self.c.rows(), batch);
-        self.d_c.as_mut_slice().fill(T::ZERO);
-        self.d_h_0.resize(self.h.rows(), batch);
-        self.d_h_0.as_mut_slice().fill(T::ZERO);
-    }
+fn zeros<T: Real>(matrix: &mut Matrix<T>, rows: usize, columns: usize) {
+    matrix.resize(rows, columns);
+    matrix.as_mut_slice().fill(T::ZERO);
 }
 
 /// A forward pass that has not been undone yet: the one ticket for going back.
@@ -166,16 +223,17 @@ pub struct Recorded<'t, T> {
 }
 
 impl<'t, T: Real> Recorded<'t, T> {
-    /// h of the last layer at every step: `hidden_size` x N.
+    /// h of the last layer at every step: `hidden_size` x N; with two directions twice as many rows,
+    /// forward above reverse.
     pub fn output(&self) -> Columns<'_, T> {
         self.top().h.as_ref()
     }
 
     /// Turns round: from here on the tape takes gradients.
     pub fn turn(self) -> Turned<'t, T> {
-        let batch = self.tape.lengths.batch();
-        for layer in &mut self.tape.layers {
-            layer.prepare_backward(batch);
+        let Tape { layers, lengths, .. } = &mut *self.tape;
+        for layer in layers {
+            layer.prepare_backward(lengths);
         }
         Turned { tape: self.tape }
     }
@@ -185,8 +243,8 @@ impl<'t, T: Real> Recorded<'t, T> {
         &self.tape.lengths
     }
 
-    /// Writes h_n and c_n, the state of each sequence after its own last step, in the caller's
-    /// order.
+    /// Writes h_n and c_n, the state of each sequence after the last step that a direction takes, in
+    /// the caller's order: forward after its own last step, in reverse after its first.
     ///
     /// # Panics
     /// If `state` has another shape.
@@ -194,11 +252,17 @@ impl<'t, T: Real> Recorded<'t, T> {
     pub fn final_state(&self, state: &mut State<T>) {
         let lengths = &self.tape.lengths;
         self.tape.assert_fits(state);
-        for (target, source) in state.layers.iter_mut().zip(&self.tape.layers) {
-            for (&sequence, column) in lengths.order().iter().zip(lengths.last_columns()) {
-                let (h, c) = (source.h.as_ref().column(column), source.c.as_ref().column(column));
-                target.h.as_mut().column(sequence).copy_from_slice(h);
-                target.c.as_mut().column(sequence).copy_from_slice(c);
+        let mut targets = state.layers.iter_mut();
+        for tape in &self.tape.layers {
+            for (index, source) in tape.directions.iter().enumerate() {
+                let target = targets.next().expect("the state fits");
+                let h = tape.h.as_ref().rows_range(source.rows(index));
+                for (place, &sequence) in lengths.order().iter().enumerate() {
+                    let column = lengths.final_column(direction(index), place);
+                    target.h.as_mut().column(sequence).copy_from_slice(h.column(column));
+                    let c = source.c.as_ref().column(column);
+                    target.c.as_mut().column(sequence).copy_from_slice(c);
+                }
             }
         }
     }
@@ -217,7 +281,8 @@ pub struct Turned<'t, T> {
 }
 
 impl<T: Real> Turned<'_, T> {
-    /// The output at every step, and its gradient, zero so far: `hidden_size` x N both.
+    /// The output at every step, and its gradient, zero so far: rows as in
+    /// [`Recorded::output`], N columns, both.
     pub fn output_and_gradient(&mut self) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
         let top = self.tape.layers.last_mut().expect("a stack has at least one layer");
         (top.h.as_ref(), top.d_h.as_mut())
@@ -231,11 +296,17 @@ impl<T: Real> Turned<'_, T> {
     pub fn add_final_state_gradient(&mut self, gradient: &State<T>) {
         self.tape.assert_fits(gradient);
         let Tape { layers, lengths, .. } = &mut *self.tape;
-        for (layer, given) in layers.iter_mut().zip(&gradient.layers) {
-            for (place, column) in lengths.last_columns().enumerate() {
-                let sequence = lengths.order()[place];
-                add(layer.d_h.as_mut().column(column), given.h.as_ref().column(sequence));
-                add(layer.d_c.as_mut().column(place), given.c.as_ref().column(sequence));
+        let mut given = gradient.layers.iter();
+        for layer in layers {
+            for (index, own) in layer.directions.iter_mut().enumerate() {
+                let given = given.next().expect("the state fits");
+                let rows = own.rows(index);
+                for (place, &sequence) in lengths.order().iter().enumerate() {
+                    let column = lengths.final_column(direction(index), place);
+                    let mut d_h = layer.d_h.as_mut().rows_range(rows.clone());
+                    add(d_h.column(column), given.h.as_ref().column(sequence));
+                    add(own.d_c.as_mut().column(place), given.c.as_ref().column(sequence));
+                }
             }
         }
     }

@@ -3,13 +3,14 @@
 
 use std::sync::Mutex;
 
-use recurrent_cells::CellKind;
+use recurrent_cells::Lstm;
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_topologies::{Input, InputGradient, Observation, Probe, Tape};
+use recurrent_testkit::case::{Case, Shape, fill};
+use recurrent_topologies::{
+    Direction, Input, InputGradient, Observation, Probe, StackOptions, Tape,
+};
 
-use crate::case::{Case, Shape, fill};
-
-/// Layer, step, first sequence, and a copy of gates and gradients.
+/// Block (layers times directions), step, first sequence, and a copy of gates and gradients.
 type Seen = (usize, usize, usize, Vec<f64>, Vec<f64>, Vec<f64>);
 
 #[derive(Default)]
@@ -20,7 +21,8 @@ impl Probe<f64> for Record {
         let copy = |block: recurrent_kernels::Columns<'_, f64>| {
             (0..block.columns()).flat_map(|j| block.column(j).to_vec()).collect::<Vec<_>>()
         };
-        let Observation { layer, t, sequences, tape, c, d_h, d_c } = seen;
+        let Observation { layer, direction, t, sequences, tape, c, d_h, d_c } = seen;
+        let layer = 2 * layer + usize::from(direction == Direction::Reverse);
         assert_eq!([tape.columns(), c.columns(), d_h.columns()], [sequences.len(); 3]);
         let line = (layer, t, sequences.start, copy(tape), copy(d_h), copy(d_c));
         self.0.lock().unwrap().push(line);
@@ -29,16 +31,16 @@ impl Probe<f64> for Record {
 
 fn observe(threads: usize) -> (Vec<Seen>, Matrix<f64>) {
     let shape = Shape {
-        cell: CellKind::Lstm,
         input_size: 3,
         hidden_size: 4,
         num_layers: 2,
-        dropout: 0.0,
+        options: StackOptions { bidirectional: true, ..StackOptions::default() },
         lengths: vec![2, 5, 5, 3, 1, 4, 5, 5, 5, 2],
+        resets: vec![],
         seed: 7,
     };
-    let mut case = shape.build::<f64>();
-    let mut d_output = Matrix::zeros(4, case.lengths.columns());
+    let mut case = shape.build::<_, f64>(Lstm::new);
+    let mut d_output = Matrix::zeros(8, case.lengths.columns());
     fill(&mut case.generator, d_output.as_mut_slice(), 1.0);
     let compute = Compute::new(threads).unwrap();
     let Case { stack, parameters, lengths, x, initial, .. } = &case;
@@ -59,7 +61,7 @@ fn observe(threads: usize) -> (Vec<Seen>, Matrix<f64>) {
 fn every_step_is_seen_once_with_gates_and_gradients() {
     let (seen, d_output) = observe(1);
     let steps: Vec<_> = seen.iter().map(|line| (line.0, line.1)).collect();
-    let expected: Vec<_> = (0..2).flat_map(|layer| (0..5).map(move |t| (layer, t))).collect();
+    let expected: Vec<_> = (0..4).flat_map(|layer| (0..5).map(move |t| (layer, t))).collect();
     assert_eq!(steps, expected);
     for (layer, t, _, gates, d_h, d_c) in &seen {
         // i, f and o lie in (0, 1): gradients would not.
@@ -67,11 +69,18 @@ fn every_step_is_seen_once_with_gates_and_gradients() {
             let least = if row % 16 / 4 == 2 { -1.0 } else { 0.0 };
             assert!(*gate > least && *gate < 1.0, "layer {layer}, step {t}: gate {gate}");
         }
-        if (*layer, *t) == (1, 4) {
-            // Nothing comes from a later step: the gradient is that of the output.
-            let columns = d_output.columns();
-            let last = d_output.as_ref().columns_range(columns - d_h.len() / 4..columns);
-            assert_eq!(d_h.as_slice(), last.as_slice());
+        // The last layer's last step, which for the reverse direction is step 0: nothing comes from
+        // a later one, and the gradient is that of the output.
+        let columns = match (*layer, *t) {
+            (2, 4) => Some(d_output.columns() - d_h.len() / 4..d_output.columns()),
+            (3, 0) => Some(0..d_h.len() / 4),
+            _ => None,
+        };
+        if let Some(columns) = columns {
+            let rows = if *layer == 2 { 0..4 } else { 4..8 };
+            let own = d_output.as_ref().columns_range(columns).rows_range(rows);
+            let last: Vec<f64> = (0..own.columns()).flat_map(|j| own.column(j).to_vec()).collect();
+            assert_eq!(*d_h, last);
             assert!(d_c.iter().all(|&d| d == 0.0));
         } else {
             assert!(d_h.iter().any(|&d| d != 0.0));

@@ -2,10 +2,11 @@
 //! and after a restart, a state that is carried, and numbers that must not pass.
 
 use proptest::prelude::*;
+use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Real};
-use recurrent_testkit::gradient::assert_gradient;
+use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
     Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe, TokenEncoding,
 };
@@ -32,6 +33,7 @@ fn configs(classes: usize) -> impl Strategy<Value = ManyToManyConfig> {
                     cell,
                     hidden_size,
                     num_layers,
+                    bidirectional: false,
                     dropout,
                 }
             },
@@ -40,7 +42,8 @@ fn configs(classes: usize) -> impl Strategy<Value = ManyToManyConfig> {
 
 fn build<T: Real>(config: &ManyToManyConfig) -> (ManyToMany<T>, Parameters<T>) {
     let model = config.build().unwrap();
-    let parameters = model.initialize(&mut Generator::new(1, 0), Some(1.0));
+    let mut generator = Generator::new(1, 0);
+    let parameters = model.initialize(&mut generator, Initialization::Uniform, None).unwrap();
     (model, parameters)
 }
 
@@ -61,6 +64,7 @@ fn small(dropout: f64) -> ManyToManyConfig {
         cell: CellKind::Lstm,
         hidden_size: 9,
         num_layers: 2,
+        bidirectional: false,
         dropout,
     }
 }
@@ -101,7 +105,9 @@ proptest! {
         config in configs(4),
         lengths in prop::collection::vec(1usize..5, 1..4),
         seed in any::<u64>(),
+        bidirectional: bool,
     ) {
+        let config = ManyToManyConfig { bidirectional, ..config };
         let (model, mut parameters) = build::<f64>(&config);
         let mut generator = Generator::new(seed, 0);
         let lengths = Lengths::new(&lengths);
@@ -119,11 +125,15 @@ proptest! {
 
         let mut scratch = parameters.zeros_like();
         let mut point = parameters.as_slice().to_vec();
-        assert_gradient("parameters", &mut point, gradients.as_slice(), |point| {
+        let found = compare_gradient("parameters", &mut point, gradients.as_slice(), |point| {
             parameters.as_mut_slice().copy_from_slice(point);
             scratch.as_mut_slice().fill(0.0);
             objective.gradients(&compute, &parameters, &window, 7, &mut scratch, &()).mean()
         });
+        prop_assert!(found.worst <= 1.0, "{} ({} tolerances)", found.place, found.worst);
+        // A relu has kinks; the suite of cells bounds their share over many cases.
+        let most = if config.cell == CellKind::RnnRelu { found.pairs / 20 + 2 } else { 0 };
+        prop_assert!(found.skipped <= most, "{} of {} skipped", found.skipped, found.pairs);
     }
 
     #[test]
@@ -171,6 +181,7 @@ fn large_training_has_the_same_bits_at_any_thread_count() {
         cell: CellKind::Lstm,
         hidden_size: 160,
         num_layers: 1,
+        bidirectional: false,
         dropout: 0.2,
     };
     let text = tokens(&mut Generator::new(2, 0), 32 * 80 + 1, 300);

@@ -361,7 +361,7 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("TRAIN --out out --forget-bias 1e39", 2, "--forget-bias must be a finite f32"),
     ("TRAIN --out out --cell gru --forget-bias 1", 2, "a gru has no forget gate"),
     // Names.
-    ("TRAIN --out out --cell elman", 2, "there are: lstm, gru"),
+    ("TRAIN --out out --cell elman", 2, "there are: rnn-tanh, rnn-relu, rnn-identity, lstm, gru"),
     ("train poetry --out out", 2, "possible values: language-model"),
     ("TRAIN --out out --hiden-size 3", 2, "--hiden-size"),
     ("TRAIN --out out --config key.toml", 1, "key.toml: line 2: unknown field `hiden-size`"),

@@ -48,7 +48,7 @@ pub struct Options {
     /// Rarer tokens become one unknown token [default: 1]
     #[arg(long, value_name = "COUNT")]
     pub min_count: Option<u64>,
-    /// The cell of every layer: lstm, gru [default: lstm]
+    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru [default: lstm]
     #[arg(long, value_parser = parse_cell)]
     pub cell: Option<CellKind>,
     /// Numbers in the hidden state [default: 128]

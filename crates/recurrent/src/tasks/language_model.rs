@@ -8,6 +8,7 @@
 //! nine at its end, because streams have equal lengths.
 
 use clap::ValueEnum;
+use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
@@ -111,6 +112,7 @@ impl Settings {
             cell: self.cell,
             hidden_size: self.hidden_size,
             num_layers: self.num_layers,
+            bidirectional: false,
             dropout: self.dropout,
         }
     }
@@ -194,7 +196,9 @@ impl Training {
         let tape = tokens * 6 * settings.num_layers as u128 * settings.hidden_size as u128;
         require_memory(4 * model.layout().count() as u128 + tape)?;
         let mut generator = Generator::new(settings.seed, INITIALIZATION);
-        let parameters = model.initialize(&mut generator, settings.forget_bias);
+        let parameters = model
+            .initialize(&mut generator, Initialization::Uniform, settings.forget_bias)
+            .map_err(|error| error.to_string())?;
         let objective = ManyToManyObjective::new(model, settings.batch_size, settings.seed);
         let windows = Windows::new(train, settings.batch_size, settings.sequence_length);
         let windows_per_epoch = windows.count() as u64;

@@ -1,0 +1,95 @@
+//! Golden files: what another program computed, as text, from numbers that both sides make by the
+//! same formula.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The number at a row-major position of a tensor with this index: the formula of the generators.
+pub fn number(tensor: usize, element: usize) -> f64 {
+    (((tensor + 1) * 7919 + (element + 1) * 104_729) % 1000) as f64 / 1000.0 - 0.5
+}
+
+/// `count` numbers of a tensor, each times `scale`.
+pub fn numbers(tensor: usize, count: usize, scale: f64) -> Vec<f64> {
+    (0..count).map(|element| number(tensor, element) * scale).collect()
+}
+
+/// The lines of a golden file: a name, then words.
+pub struct Golden {
+    name: String,
+    lines: BTreeMap<String, String>,
+}
+
+impl Golden {
+    /// Reads a file.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    #[track_caller]
+    pub fn read(path: &Path) -> Golden {
+        let text = std::fs::read_to_string(path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let lines = lines.map(|line| {
+            let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+            (name.to_string(), rest.to_string())
+        });
+        let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into());
+        Golden { name, lines: lines.collect() }
+    }
+
+    /// The file's name without its ending.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A setting, if it is there.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.lines.get(name).map(String::as_str)
+    }
+
+    /// A setting that is a number.
+    ///
+    /// # Panics
+    /// If it is not there, or none.
+    #[track_caller]
+    pub fn size(&self, name: &str) -> usize {
+        let word = self.require(name);
+        word.parse().unwrap_or_else(|_| panic!("{}: {name} is {word}", self.name))
+    }
+
+    /// Numbers.
+    ///
+    /// # Panics
+    /// If they are not there.
+    #[track_caller]
+    pub fn values(&self, name: &str) -> Vec<f64> {
+        let parse = |word: &str| {
+            word.parse().unwrap_or_else(|_| panic!("{}: {name} holds {word}", self.name))
+        };
+        self.require(name).split(' ').map(parse).collect()
+    }
+
+    #[track_caller]
+    fn require(&self, name: &str) -> &str {
+        self.setting(name).unwrap_or_else(|| panic!("{}: there is no {name}", self.name))
+    }
+
+    /// Asserts that `got` are the numbers of this name, each within `relative` of the largest one.
+    ///
+    /// # Panics
+    /// Names the element with the largest distance.
+    #[track_caller]
+    pub fn assert_close(&self, name: &str, got: &[f64], relative: f64) {
+        let expected = self.values(name);
+        assert_eq!(got.len(), expected.len(), "{}: numbers in {name}", self.name);
+        let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        for (element, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert!(
+                (got - expected).abs() <= relative * largest,
+                "{}: {name}, element {element}: {got} and {expected} (largest {largest})",
+                self.name
+            );
+        }
+    }
+}

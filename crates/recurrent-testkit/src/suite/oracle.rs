@@ -1,0 +1,110 @@
+//! Stacks against cells written as scalar loops.
+
+use recurrent_cells::{Cell, CellSlots};
+use recurrent_kernels::{Compute, Matrix};
+use recurrent_topologies::Tape;
+
+use super::run::run;
+use super::{Seen, Subject, for_cases};
+use crate::case::{Case, flat, shapes};
+use crate::oracle::{Next, Weights};
+
+/// Outputs and final states are those of scalar loops over each sequence alone.
+///
+/// # Panics
+/// With the smallest case that is not.
+pub fn outputs_agree<C: Cell>(subject: &Subject<C>) -> Seen {
+    for_cases(subject.name, 128, shapes(9, 5), |shape| {
+        let case = shape.build::<C, f64>(subject.cell);
+        let (output, last) = run(&case, &Compute::sequential(), None, &mut Tape::new());
+        let output = Matrix::from_columns(output, case.stack.output_size(), case.lengths.columns());
+        let mut expected_last = case.initial.clone();
+        for sequence in 0..case.lengths.batch() {
+            let (outputs, states) = sequence_by_oracle(subject, &case, &shape.resets, sequence);
+            for (t, expected) in outputs.iter().enumerate() {
+                let got = output.as_ref().column(case.lengths.column(sequence, t));
+                assert_close(&format!("sequence {sequence}, step {t}"), got, expected);
+            }
+            for (target, (h, c)) in expected_last.layers.iter_mut().zip(states) {
+                target.h.as_mut().column(sequence).copy_from_slice(&h);
+                target.c.as_mut().column(sequence).copy_from_slice(&c);
+            }
+        }
+        assert_close("final state", &last, &flat(&expected_last));
+        Ok(())
+    })
+}
+
+/// The last layer's output at every step of one sequence, and the final h and c of every layer and
+/// direction.
+fn sequence_by_oracle<C: Cell>(
+    subject: &Subject<C>,
+    case: &Case<C, f64>,
+    resets: &[(usize, usize)],
+    sequence: usize,
+) -> (Vec<Vec<f64>>, Vec<Next>) {
+    let length = case.lengths.length(sequence);
+    let mut inputs: Vec<Vec<f64>> = (0..length)
+        .map(|t| case.x.as_ref().column(case.lengths.column(sequence, t)).to_vec())
+        .collect();
+    let afresh = case.stack.initial_state(&case.parameters, 1);
+    let directions = if case.stack.options().bidirectional { 2 } else { 1 };
+    let cells: Vec<_> = case.stack.cells().collect();
+    let mut finals = Vec::new();
+    for (layer, cells) in cells.chunks(directions).enumerate() {
+        let mut outputs = vec![Vec::new(); length];
+        for (direction, (_, slots)) in cells.iter().enumerate() {
+            let block = layer * directions + direction;
+            let initial = &case.initial.layers[block];
+            let mut h = initial.h.as_ref().column(sequence).to_vec();
+            let mut c = initial.c.as_ref().column(sequence).to_vec();
+            let steps: Vec<usize> =
+                if direction == 0 { (0..length).collect() } else { (0..length).rev().collect() };
+            for t in steps {
+                // The border that is crossed on the way to step t.
+                let border = if direction == 0 { t } else { t + 1 };
+                if resets.contains(&(sequence, border)) {
+                    h = afresh.layers[block].h.as_slice().to_vec();
+                    c = afresh.layers[block].c.as_slice().to_vec();
+                }
+                (h, c) = step(subject, case, slots, &inputs[t], &h, &c);
+                outputs[t].extend_from_slice(&h);
+            }
+            finals.push((h, c));
+        }
+        inputs = outputs;
+    }
+    (inputs, finals)
+}
+
+fn step<C: Cell>(
+    subject: &Subject<C>,
+    case: &Case<C, f64>,
+    slots: &CellSlots,
+    x: &[f64],
+    h: &[f64],
+    c: &[f64],
+) -> Next {
+    let parameters = &case.parameters;
+    let ih = parameters.get(slots.weight_ih);
+    let hh = parameters.get(slots.weight_hh);
+    let hr = slots.weight_hr.map(|slot| parameters.get(slot));
+    let vector = |slot: Option<_>| slot.map_or(&[][..], |slot| parameters.slice(slot));
+    let weights = Weights {
+        ih: &|row, column| ih.column(column)[row],
+        hh: &|row, column| hh.column(column)[row],
+        bias_ih: vector(slots.bias_ih),
+        bias_hh: vector(slots.bias_hh),
+        hr: &|row, column| hr.expect("a cell that projects").column(column)[row],
+        peephole: vector(slots.weight_peephole),
+    };
+    (subject.oracle)(&weights, x, h, c)
+}
+
+fn assert_close(what: &str, got: &[f64], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (got, expected) in got.iter().zip(expected) {
+        let tolerance = 1e-13 * expected.abs().max(1.0);
+        assert!((got - expected).abs() <= tolerance, "{what}: {got} and {expected}");
+    }
+}

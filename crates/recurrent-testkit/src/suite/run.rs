@@ -1,0 +1,120 @@
+//! A case forward, and forward and back.
+
+use recurrent_cells::Cell;
+use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_topologies::{Input, InputGradient, Noise, State, Tape};
+
+use crate::case::{Case, fill, flat};
+
+/// Output at every step and final state.
+pub(super) fn run<C: Cell, T: Real>(
+    case: &Case<C, T>,
+    compute: &Compute,
+    noise: Option<Noise>,
+    tape: &mut Tape<T>,
+) -> (Vec<T>, Vec<T>) {
+    let Case { stack, parameters, lengths, x, initial, .. } = case;
+    let input = Input::Columns(x.as_ref());
+    let recorded = stack.run(compute, parameters, input, initial, lengths, noise, tape);
+    let mut state = initial.clone();
+    recorded.final_state(&mut state);
+    (recorded.output().as_slice().to_vec(), flat(&state))
+}
+
+/// A loss that depends on every output and on the final state: their products with these numbers.
+pub(super) struct Weighting<T> {
+    pub(super) output: Matrix<T>,
+    pub(super) state: State<T>,
+}
+
+impl<T: Real> Weighting<T> {
+    pub(super) fn new<C: Cell>(case: &mut Case<C, T>) -> Self {
+        let mut output = Matrix::zeros(case.stack.output_size(), case.lengths.columns());
+        fill(&mut case.generator, output.as_mut_slice(), 1.0);
+        let mut state = case.initial.clone();
+        state.visit_mut(|_, data| fill(&mut case.generator, data, 1.0));
+        Weighting { output, state }
+    }
+}
+
+/// How backward is run.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Way {
+    /// The whole batch at once.
+    AtOnce,
+    /// One step after the other.
+    StepByStep,
+}
+
+/// Everything that backward gives: gradients of parameters (with the gaps between them), of the
+/// input and of the initial state. Also what forward gave.
+pub(super) struct Gradients<T> {
+    pub(super) output: Vec<T>,
+    pub(super) parameters: Vec<T>,
+    pub(super) x: Vec<T>,
+    pub(super) initial: Vec<T>,
+}
+
+impl<T: Real> Gradients<T> {
+    /// Each with its name.
+    pub(super) fn named(&self) -> [(&'static str, &[T]); 4] {
+        [
+            ("output", &self.output),
+            ("gradient of the parameters", &self.parameters),
+            ("gradient of x", &self.x),
+            ("gradient of the initial state", &self.initial),
+        ]
+    }
+}
+
+/// The dropout that gradients are checked under.
+pub(super) const NOISE: Option<Noise> = Some(Noise { seed: 5, first_step: 1 << 30 });
+
+/// Forward and back.
+pub(super) fn gradients<C: Cell, T: Real>(
+    case: &Case<C, T>,
+    weighting: &Weighting<T>,
+    compute: &Compute,
+    way: Way,
+    tape: &mut Tape<T>,
+) -> Gradients<T> {
+    let Case { stack, parameters, lengths, x, initial, .. } = case;
+    let columns = |t: usize| lengths.offsets()[t]..lengths.offsets()[t + 1];
+    let recorded = match way {
+        Way::AtOnce => {
+            let input = Input::Columns(x.as_ref());
+            stack.run(compute, parameters, input, initial, lengths, NOISE, tape)
+        }
+        Way::StepByStep => {
+            let mut taping = stack.begin(compute, parameters, initial, lengths, NOISE, tape);
+            for t in 0..lengths.steps() {
+                taping.advance(Input::Columns(x.as_ref().columns_range(columns(t))));
+            }
+            taping.finish()
+        }
+    };
+    let output = recorded.output().as_slice().to_vec();
+    let mut turned = recorded.turn();
+    turned.output_and_gradient().1.copy_from(weighting.output.as_ref());
+    turned.add_final_state_gradient(&weighting.state);
+    let mut gradients = parameters.zeros_like();
+    let mut d_x = Matrix::zeros(x.rows(), x.columns());
+    let reversed = match way {
+        Way::AtOnce => {
+            let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
+            stack.run_backward(turned, compute, parameters, input, &mut gradients, &())
+        }
+        Way::StepByStep => {
+            let mut retreating = stack.begin_backward(turned, compute, parameters);
+            for t in (0..lengths.steps()).rev() {
+                let d_x = d_x.as_mut().columns_range(columns(t));
+                assert_eq!(retreating.retreat(Some(d_x), &()), t);
+            }
+            let input = InputGradient::Columns { x: x.as_ref(), d_x: None };
+            retreating.finish(parameters, input, &mut gradients)
+        }
+    };
+    let initial = flat(&reversed.initial_state_gradient());
+    let parameters = gradients.as_slice().to_vec();
+    Gradients { output, parameters, x: d_x.as_slice().to_vec(), initial }
+}

@@ -1,0 +1,384 @@
+//! A stack through a whole batch: layer upon layer forward and, underneath, backward.
+
+use std::ops::Range;
+
+use recurrent_cells::{Cell, Parameters};
+use recurrent_kernels::random::Dropout;
+use recurrent_kernels::{Accum, ColumnsMut, Compute, Matrix, Real};
+
+use crate::layer::{Pass, input_product};
+use crate::stack::StackCell;
+use crate::tape::{LayerTape, Turned, direction};
+use crate::{
+    Input, InputGradient, LayerState, Lengths, Probe, Recorded, Retreating, Reversed, Stack, State,
+    Tape, Taping,
+};
+
+/// What decides which numbers dropout sets to zero. A mask depends only on these two, the layer,
+/// the step, the sequence and the row, never on threads or on the order of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noise {
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of the batch's first step, counted over the whole training.
+    pub first_step: u64,
+}
+
+impl<C: Cell> Stack<C> {
+    /// Gets ready for a batch: the step-by-step way, for inputs that depend on earlier outputs.
+    /// `noise` is given in training and left out elsewhere.
+    ///
+    /// # Panics
+    /// If `initial` does not fit, or the stack has two directions: the reverse one begins at the last
+    /// step.
+    #[track_caller]
+    pub fn begin<'t, T: Real>(
+        &'t self,
+        compute: &'t Compute,
+        parameters: &Parameters<T>,
+        initial: &State<T>,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        tape: &'t mut Tape<T>,
+    ) -> Taping<'t, T, C> {
+        self.require_one_direction();
+        self.prepare(compute, parameters, initial, lengths, noise, tape, true);
+        Taping { stack: self, compute, tape, next: 0 }
+    }
+
+    /// A whole batch whose inputs are known: every layer's input product is one product over all
+    /// steps. Gives the same bits as [`begin`](Self::begin) and one [`Taping::advance`] a step.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn run<'t, T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        input: Input<'_, T>,
+        initial: &State<T>,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        tape: &'t mut Tape<T>,
+    ) -> Recorded<'t, T> {
+        self.check_input(input, lengths.columns());
+        let pack_input = matches!(input, Input::Columns(_));
+        self.prepare(compute, parameters, initial, lengths, noise, tape, pack_input);
+        for index in 0..self.layers.len() {
+            self.layer_forward(compute, index, input, 0..lengths.steps(), tape);
+        }
+        Recorded { tape }
+    }
+
+    #[track_caller]
+    fn prepare<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        initial: &State<T>,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        tape: &mut Tape<T>,
+        pack_first_input: bool,
+    ) {
+        tape.prepare(&self.layers, lengths, initial, noise);
+        for (index, (layer, cells)) in tape.layers.iter_mut().zip(&self.layers).enumerate() {
+            for (direction, own) in layer.directions.iter_mut().zip(cells) {
+                let with_input = index > 0 || pack_first_input;
+                direction.pack(compute, &own.cell, &own.slots, parameters, with_input);
+                let batch = if lengths.has_resets() { lengths.batch() } else { 0 };
+                own.initial_state(parameters, batch, &mut direction.afresh);
+            }
+        }
+    }
+
+    /// Takes one layer through `steps`; `input` holds the first layer's columns of these steps.
+    pub(crate) fn layer_forward<T: Real>(
+        &self,
+        compute: &Compute,
+        index: usize,
+        input: Input<'_, T>,
+        steps: Range<usize>,
+        tape: &mut Tape<T>,
+    ) {
+        let Tape { layers, initial, lengths, noise, .. } = tape;
+        let noise = *noise;
+        let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
+        let (below, rest) = layers.split_at_mut(index);
+        let layer = &mut rest[0];
+        if let Some(below) = below.last() {
+            self.read_below(compute, layer, below, index, lengths, noise, steps.clone());
+        }
+        let LayerTape { x, h, directions, .. } = layer;
+        let input = match below.last() {
+            None => input,
+            Some(below) => {
+                let dropped = self.dropout(noise).is_some();
+                let x = if dropped { x.as_ref() } else { below.h.as_ref() };
+                Input::Columns(x.columns_range(columns.clone()))
+            }
+        };
+        let cells = self.layers[index].iter().zip(self.states(index, initial));
+        for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
+            let (direction, rows) = (direction(at), own.rows(at));
+            let gates = own.gates.as_mut().columns_range(columns.clone());
+            input_product(&own.packed, compute, gates, input, direction);
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            own.forward(pass, h, rows, steps.clone());
+        }
+    }
+
+    /// A layer's blocks of a state.
+    fn states<'s, T>(&self, layer: usize, state: &'s State<T>) -> &'s [LayerState<T>] {
+        let directions = self.layers[layer].len();
+        &state.layers[layer * directions..(layer + 1) * directions]
+    }
+
+    /// Copies h of the layer below and drops some of it, where there is dropout.
+    fn read_below<T: Real>(
+        &self,
+        compute: &Compute,
+        layer: &mut LayerTape<T>,
+        below: &LayerTape<T>,
+        index: usize,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        steps: Range<usize>,
+    ) {
+        let Some((dropout, noise)) = self.dropout(noise) else {
+            layer.x.resize(0, 0);
+            return;
+        };
+        layer.x.resize(below.h.rows(), below.h.columns());
+        for t in steps {
+            let columns = lengths.offsets()[t]..lengths.offsets()[t + 1];
+            let (order, h) = (lengths.order(), below.h.as_ref().columns_range(columns.clone()));
+            let x = layer.x.as_mut().columns_range(columns);
+            let step = noise.first_step + t as u64;
+            compute.split((x, 0..h.columns()), 16, &|(mut x, places): (
+                ColumnsMut<'_, T>,
+                Range<usize>,
+            )| {
+                for (j, place) in places.enumerate() {
+                    x.column(j).copy_from_slice(h.column(place));
+                    dropout.apply(index as u32, step, order[place] as u64, x.column(j));
+                }
+            });
+        }
+    }
+
+    /// Undoes [`read_below`](Self::read_below): adds the gradient of what `layer` read at `steps`
+    /// to that of the layer below, through the same masks.
+    fn read_below_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        layer: &mut LayerTape<T>,
+        below: &mut LayerTape<T>,
+        index: usize,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        steps: Range<usize>,
+    ) {
+        let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
+        let mut d_h = below.d_h.as_mut().columns_range(columns.clone());
+        let Some((dropout, noise)) = self.dropout(noise) else {
+            input_product_backward(layer, compute, d_h, Accum::Add, columns);
+            return;
+        };
+        // What is in d_h already did not pass the mask, so the masked part is made apart.
+        let mut d_x = std::mem::replace(&mut layer.d_x, Matrix::zeros(0, 0));
+        d_x.resize(d_h.rows(), lengths.columns());
+        let mut part = d_x.as_mut().columns_range(columns.clone());
+        input_product_backward(layer, compute, part.reborrow(), Accum::Replace, columns);
+        for t in steps.clone() {
+            let first = lengths.offsets()[t] - lengths.offsets()[steps.start];
+            let width = lengths.width(t);
+            let (order, step) = (lengths.order(), noise.first_step + t as u64);
+            let d_x = part.reborrow().columns_range(first..first + width);
+            compute.split((d_x, 0..width), 16, &|(mut d_x, places): (
+                ColumnsMut<'_, T>,
+                Range<usize>,
+            )| {
+                for (j, place) in places.enumerate() {
+                    dropout.apply(index as u32, step, order[place] as u64, d_x.column(j));
+                }
+            });
+        }
+        d_h.add(part.as_ref());
+        layer.d_x = d_x;
+    }
+
+    /// The masks, if there are any in this pass.
+    fn dropout(&self, noise: Option<Noise>) -> Option<(Dropout, Noise)> {
+        let share = self.options().dropout;
+        let noise = noise.filter(|_| share > 0.0 && self.layers.len() > 1)?;
+        Some((Dropout::new(share, noise.seed), noise))
+    }
+
+    /// Undoes [`run`](Self::run): from the gradients in `turned` to those of the parameters, of
+    /// the input, and of the initial state, which [`Reversed`] hands out. The dropout masks are
+    /// those of forward.
+    ///
+    /// # Panics
+    /// If the tape is another stack's, or `input` does not fit.
+    #[track_caller]
+    pub fn run_backward<'t, T: Real>(
+        &self,
+        turned: Turned<'t, T>,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        input: InputGradient<'_, T>,
+        gradients: &mut Parameters<T>,
+        probe: &impl Probe<T>,
+    ) -> Reversed<'t, T> {
+        let tape = turned.tape;
+        self.check_gradient(&input, &tape.lengths);
+        self.pack_backward(compute, parameters, tape);
+        let steps = 0..tape.lengths.steps();
+        for index in (0..self.layers.len()).rev() {
+            self.layer_backward(compute, index, steps.clone(), tape, probe);
+        }
+        self.finish_backward(compute, parameters, tape, input, gradients);
+        Reversed { tape }
+    }
+
+    /// Gets ready to go back step by step, as [`begin`](Self::begin) goes forward.
+    ///
+    /// # Panics
+    /// If the tape is another stack's.
+    #[track_caller]
+    pub fn begin_backward<'t, T: Real>(
+        &'t self,
+        turned: Turned<'t, T>,
+        compute: &'t Compute,
+        parameters: &Parameters<T>,
+    ) -> Retreating<'t, T, C> {
+        self.pack_backward(compute, parameters, turned.tape);
+        self.pack_input_backward(compute, parameters, turned.tape, 0);
+        let next = turned.tape.lengths.steps();
+        Retreating { stack: self, compute, tape: turned.tape, next }
+    }
+
+    #[track_caller]
+    fn pack_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        tape: &mut Tape<T>,
+    ) {
+        self.check_tape(tape);
+        for (index, cells) in self.layers.iter().enumerate() {
+            for (direction, own) in tape.layers[index].directions.iter_mut().zip(cells) {
+                direction.packed_backward.pack(compute.level(), &own.slots, parameters);
+            }
+            if index > 0 {
+                self.pack_input_backward(compute, parameters, tape, index);
+            }
+        }
+    }
+
+    fn pack_input_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        tape: &mut Tape<T>,
+        layer: usize,
+    ) {
+        for (direction, own) in tape.layers[layer].directions.iter_mut().zip(&self.layers[layer]) {
+            let StackCell { cell, slots, .. } = own;
+            direction.packed_backward.pack_input(compute.level(), cell, slots, parameters);
+        }
+    }
+
+    /// Undoes `steps` of one layer and adds the gradient of what it read to the layer below.
+    pub(crate) fn layer_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        index: usize,
+        steps: Range<usize>,
+        tape: &mut Tape<T>,
+        probe: &impl Probe<T>,
+    ) {
+        let Tape { layers, initial, lengths, noise, .. } = tape;
+        let noise = *noise;
+        let (below, rest) = layers.split_at_mut(index);
+        let layer = &mut rest[0];
+        let LayerTape { h, d_h, directions, .. } = layer;
+        let cells = self.layers[index].iter().zip(self.states(index, initial));
+        for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
+            let (direction, rows) = (direction(at), own.rows(at));
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            own.backward(pass, (h, d_h), rows, steps.clone(), (index, probe));
+        }
+        if let Some(below) = below.last_mut() {
+            self.read_below_backward(compute, layer, below, index, lengths, noise, steps);
+        }
+    }
+
+    /// The gradients that need all steps: one product a parameter.
+    pub(crate) fn finish_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        tape: &mut Tape<T>,
+        input: InputGradient<'_, T>,
+        gradients: &mut Parameters<T>,
+    ) {
+        let Tape { layers, initial, lengths, noise, previous, d_bias } = &mut *tape;
+        let noise = *noise;
+        for (index, cells) in self.layers.iter().enumerate() {
+            let layer = &layers[index];
+            let states = cells.iter().zip(self.states(index, initial));
+            for (at, (own, (cell, initial))) in layer.directions.iter().zip(states).enumerate() {
+                let (direction, rows) = (direction(at), own.rows(at));
+                let StackCell { cell, slots, .. } = cell;
+                let pass = Pass { compute, cell, lengths, initial, direction };
+                let h = layer.h.as_ref().rows_range(rows.clone());
+                let d_h = layer.d_h.as_ref().rows_range(rows);
+                let scratch = (&mut *previous, &mut *d_bias);
+                own.recurrent_gradients(pass, slots, (h, d_h), scratch, gradients);
+                if index > 0 {
+                    let dropped = self.dropout(noise).is_some();
+                    let x = if dropped { &layer.x } else { &layers[index - 1].h };
+                    own.input_gradients(compute, slots, x.as_ref(), gradients);
+                }
+                cells[at].add_initial_gradient(&own.d_afresh, gradients);
+            }
+        }
+        match input {
+            InputGradient::Columns { x, d_x } => {
+                for (own, cell) in tape.layers[0].directions.iter().zip(&self.layers[0]) {
+                    own.input_gradients(compute, &cell.slots, x, gradients);
+                }
+                if let Some(d_x) = d_x {
+                    self.pack_input_backward(compute, parameters, tape, 0);
+                    let columns = 0..tape.lengths.columns();
+                    input_product_backward(&tape.layers[0], compute, d_x, Accum::Replace, columns);
+                }
+            }
+            InputGradient::Table { tokens, d_table, d_reverse } => {
+                let tables = std::iter::once(d_table).chain(d_reverse);
+                for (own, d_table) in tape.layers[0].directions.iter().zip(tables) {
+                    own.table_gradients(compute, tokens, d_table);
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of what a layer read at `columns`, from the gates' of its directions, one after the
+/// other: `d_x = W_ih^T d_gates`.
+pub(crate) fn input_product_backward<T: Real>(
+    layer: &LayerTape<T>,
+    compute: &Compute,
+    mut d_x: ColumnsMut<'_, T>,
+    mut accum: Accum,
+    columns: Range<usize>,
+) {
+    for own in &layer.directions {
+        let d_gates = own.gates.as_ref().columns_range(columns.clone());
+        own.packed_backward.input_product(compute, d_x.reborrow(), accum, d_gates);
+        accum = Accum::Add;
+    }
+}
