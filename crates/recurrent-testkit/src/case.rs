@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use recurrent_cells::{Cell, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Matrix, Real};
-use recurrent_topologies::{Lengths, Stack, StackOptions, State};
+use recurrent_topologies::{Directions, Lengths, Stack, StackOptions, State};
 
 /// The shape of a case: everything but the cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,21 +27,22 @@ pub struct Shape {
     pub seed: u64,
 }
 
-/// Any depth from 1 to 3, ragged or regular lengths up to 5, with and without dropout, a reverse
-/// direction, a learned initial state and resets; up to `most_hidden` units and `most_batch`
+/// Any depth from 1 to 3, ragged or regular lengths up to 5, with and without dropout, all
+/// directions, a learned initial state and resets; up to `most_hidden` units and `most_batch`
 /// sequences.
 pub fn shapes(most_hidden: usize, most_batch: usize) -> impl Strategy<Value = Shape> {
     let lengths = prop_oneof![
         prop::collection::vec(1usize..6, 1..=most_batch),
         (1usize..6, 1..=most_batch).prop_map(|(steps, batch)| vec![steps; batch]),
     ];
-    let options = (prop::sample::select(vec![0.0, 0.4]), any::<bool>(), any::<bool>()).prop_map(
-        |(dropout, bidirectional, learned_initial_state)| StackOptions {
-            dropout,
-            bidirectional,
-            learned_initial_state,
-        },
-    );
+    let directions = vec![Directions::Forward, Directions::Reverse, Directions::Both];
+    let options =
+        (prop::sample::select(vec![0.0, 0.4]), prop::sample::select(directions), any::<bool>())
+            .prop_map(|(dropout, directions, learned_initial_state)| StackOptions {
+                dropout,
+                directions,
+                learned_initial_state,
+            });
     // Resets are places among all steps; half of the cases have none.
     let resets = prop_oneof![
         Just(Vec::new()),
@@ -82,11 +83,10 @@ impl Shape {
     pub fn build<C: Cell, T: Real>(&self, cell: impl Fn(usize, usize) -> C) -> Case<C, T> {
         let mut layout = Layout::new();
         let mut cells = Vec::new();
-        let directions = if self.options.bidirectional { 2 } else { 1 };
         let mut input_size = self.input_size;
         for _ in 0..self.num_layers {
             cells.push(cell(input_size, self.hidden_size));
-            input_size = directions * cells[0].shape().hidden_size;
+            input_size = self.options.directions.count() * cells[0].shape().hidden_size;
         }
         let stack = Stack::add(&mut layout, "", cells, self.options);
         let mut generator = Generator::new(self.seed, 0);

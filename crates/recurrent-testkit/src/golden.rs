@@ -1,8 +1,12 @@
 //! Golden files: what another program computed, as text, from numbers that both sides make by the
 //! same formula.
 
+mod replay;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+pub use replay::{Pass, Replay};
 
 /// The number at a row-major position of a tensor with this index: the formula of the generators.
 pub fn number(tensor: usize, element: usize) -> f64 {
@@ -12,6 +16,31 @@ pub fn number(tensor: usize, element: usize) -> f64 {
 /// `count` numbers of a tensor, each times `scale`.
 pub fn numbers(tensor: usize, count: usize, scale: f64) -> Vec<f64> {
     (0..count).map(|element| number(tensor, element) * scale).collect()
+}
+
+/// How close numbers must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tolerance {
+    /// Each within this share of itself, and a thousandth of that share of the largest one.
+    Relative(f64),
+    /// Each within this share of the largest one.
+    OfLargest(f64),
+}
+
+/// The golden files in a folder, in the order of their names.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "txt")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}: no golden file", folder.display());
+    files
 }
 
 /// The lines of a golden file: a name, then words.
@@ -75,18 +104,22 @@ impl Golden {
         self.setting(name).unwrap_or_else(|| panic!("{}: there is no {name}", self.name))
     }
 
-    /// Asserts that `got` are the numbers of this name, each within `relative` of the largest one.
+    /// Asserts that `got` are the numbers of this name.
     ///
     /// # Panics
-    /// Names the element with the largest distance.
+    /// Names the first element that is too far away.
     #[track_caller]
-    pub fn assert_close(&self, name: &str, got: &[f64], relative: f64) {
+    pub fn assert_close(&self, name: &str, got: &[f64], tolerance: Tolerance) {
         let expected = self.values(name);
         assert_eq!(got.len(), expected.len(), "{}: numbers in {name}", self.name);
         let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
         for (element, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let allowed = match tolerance {
+                Tolerance::Relative(share) => share * (expected.abs() + 1e-3 * largest),
+                Tolerance::OfLargest(share) => share * largest,
+            };
             assert!(
-                (got - expected).abs() <= relative * largest,
+                (got - expected).abs() <= allowed,
                 "{}: {name}, element {element}: {got} and {expected} (largest {largest})",
                 self.name
             );

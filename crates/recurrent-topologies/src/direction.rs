@@ -13,6 +13,39 @@ pub enum Direction {
     Reverse,
 }
 
+/// Which ways the layers of a stack read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Directions {
+    /// Forward alone.
+    #[default]
+    Forward,
+    /// In reverse alone: ONNX's `direction = "reverse"`.
+    Reverse,
+    /// Both, each with a cell of its own: PyTorch's `bidirectional=True`.
+    Both,
+}
+
+impl Directions {
+    /// Each, in the order of a layer's cells.
+    pub(crate) fn list(self) -> &'static [Direction] {
+        match self {
+            Directions::Forward => &[Direction::Forward],
+            Directions::Reverse => &[Direction::Reverse],
+            Directions::Both => &[Direction::Forward, Direction::Reverse],
+        }
+    }
+
+    /// How many.
+    pub fn count(self) -> usize {
+        self.list().len()
+    }
+}
+
+/// What PyTorch puts at the end of the names of a layer's first and second cell.
+pub(crate) fn suffix(index: usize) -> &'static str {
+    if index == 0 { "" } else { "_reverse" }
+}
+
 /// What the state before a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
@@ -25,14 +58,6 @@ pub(crate) enum Before {
 }
 
 impl Direction {
-    /// What PyTorch puts at the end of a parameter's name.
-    pub(crate) fn suffix(self) -> &'static str {
-        match self {
-            Direction::Forward => "",
-            Direction::Reverse => "_reverse",
-        }
-    }
-
     /// Calls `f` with each of `steps` in the order in which this direction takes them.
     pub(crate) fn for_steps(self, steps: Range<usize>, f: impl FnMut(usize)) {
         match self {

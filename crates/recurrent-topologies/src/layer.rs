@@ -36,7 +36,7 @@ pub enum Input<'a, T> {
     Table {
         /// `weight_ih` rows x vocabulary.
         table: Columns<'a, T>,
-        /// The same for the reverse direction, if there is one.
+        /// The same for the reverse cell of a layer of two.
         reverse: Option<Columns<'a, T>>,
         /// N tokens.
         tokens: &'a [u32],
@@ -58,26 +58,23 @@ pub enum InputGradient<'a, T> {
         tokens: &'a [u32],
         /// Receives the table's gradient; added.
         d_table: ColumnsMut<'a, T>,
-        /// The same for the reverse direction, if there is one.
+        /// The same for the reverse cell of a layer of two.
         d_reverse: Option<ColumnsMut<'a, T>>,
     },
 }
 
-/// Fills the gates' input rows in `columns` with the input's products.
+/// Fills the gates' input rows with the input's products, for the layer's cell of this index.
 pub(crate) fn input_product<T: Real>(
     packed: &PackedCell<T>,
     compute: &Compute,
     gates: ColumnsMut<'_, T>,
     input: Input<'_, T>,
-    direction: Direction,
+    index: usize,
 ) {
     match input {
         Input::Columns(x) => packed.input_product(compute, gates, x),
         Input::Table { table, reverse, tokens } => {
-            let table = match direction {
-                Direction::Forward => table,
-                Direction::Reverse => reverse.expect("checked at the door"),
-            };
+            let table = if index == 0 { table } else { reverse.expect("checked at the door") };
             let gates = gates.rows_range(packed.input_rows());
             compute.split((gates, 0..tokens.len()), 64, &|(gates, columns): (_, Range<usize>)| {
                 gather(table, &tokens[columns], gates);

@@ -12,7 +12,7 @@ mod lengths;
 pub use lengths::Lengths;
 
 mod direction;
-pub use direction::Direction;
+pub use direction::{Direction, Directions};
 
 mod state;
 pub use state::{LayerState, State};

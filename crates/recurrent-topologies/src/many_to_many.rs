@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::tape::Turned;
 use crate::{
-    Input, Lengths, Noise, Probe, Recorded, Stack, StackOptions, StackStream, State, Tape,
-    TokenInput, TokenInputTape,
+    Directions, Input, Lengths, Noise, Probe, Recorded, Stack, StackOptions, StackStream, State,
+    Tape, TokenInput, TokenInputTape,
 };
 
 /// How a token becomes a vector.
@@ -105,8 +105,9 @@ impl ManyToManyConfig {
                 self.cell.build(input_size, self.hidden_size)
             })
             .collect();
-        let (dropout, bidirectional) = (self.dropout, self.bidirectional);
-        let options = StackOptions { dropout, bidirectional, ..StackOptions::default() };
+        let directions = if self.bidirectional { Directions::Both } else { Directions::Forward };
+        let dropout = self.dropout;
+        let options = StackOptions { dropout, directions, ..StackOptions::default() };
         let stack = Stack::add(&mut layout, "rnn.", cells, options);
         let readout = Linear::add(&mut layout, "readout", self.output_size(), self.classes);
         Ok(ManyToMany {
@@ -352,7 +353,7 @@ impl<T: Real> ManyToManyStream<T> {
         readout.pack(compute.level(), &model.readout, &parameters);
         ManyToManyStream {
             stack: StackStream::new(compute, &model.stack, &parameters, batch),
-            weight_ih: model.stack.input_slots().forward.weight_ih,
+            weight_ih: model.stack.input_slots().first.weight_ih,
             vocabulary_size: model.config.vocabulary_size,
             x: Matrix::zeros(embedding.map_or(0, |table| table.weight.rows()), batch),
             logits: Matrix::zeros(model.config.classes, batch),

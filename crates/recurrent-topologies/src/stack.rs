@@ -3,8 +3,8 @@
 use recurrent_cells::{Cell, CellSlots, Form, Layout, Parameters, Slot};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
-use crate::tape::direction;
-use crate::{Input, InputGradient, LayerState, Lengths, State, Tape};
+use crate::direction::suffix;
+use crate::{Direction, Directions, Input, InputGradient, LayerState, Lengths, State, Tape};
 
 /// Several layers of cells, each reading h of the one below, in one direction or in both, with
 /// dropout between them.
@@ -20,21 +20,22 @@ pub struct StackOptions {
     /// The share of h of each layer but the last that is dropped on its way up in training; in
     /// [0, 1).
     pub dropout: f64,
-    /// Every layer has a second cell that reads each sequence from its own end; the next layer reads
-    /// h of both, forward above reverse.
-    pub bidirectional: bool,
+    /// Which ways every layer reads. With both, a second cell reads each sequence from its own end,
+    /// and the next layer reads h of both, forward above reverse.
+    pub directions: Directions,
     /// The state that sequences and documents begin from is learned: parameters `h_0_l{k}` and
     /// `c_0_l{k}`. Otherwise it is zero.
     pub learned_initial_state: bool,
 }
 
-/// The cells of one layer: forward, and reverse if there are two.
+/// The cells of one layer, one for each direction.
 pub(crate) type Layer<C> = Vec<StackCell<C>>;
 
 /// One direction of one layer.
 #[derive(Clone, Debug)]
 pub(crate) struct StackCell<C> {
     pub(crate) cell: C,
+    pub(crate) direction: Direction,
     pub(crate) slots: CellSlots,
     /// h_0 and, in a cell with c, c_0, if they are learned.
     initial: Option<(Slot, Option<Slot>)>,
@@ -43,16 +44,16 @@ pub(crate) struct StackCell<C> {
 /// Where the parameters of the first layer lie: whoever makes tables of tokens needs `weight_ih`.
 #[derive(Clone, Copy, Debug)]
 pub struct InputSlots {
-    /// The forward cell's.
-    pub forward: CellSlots,
-    /// The reverse cell's, if there is one.
+    /// Those of the first cell.
+    pub first: CellSlots,
+    /// Those of the reverse cell beside it, if there are two.
     pub reverse: Option<CellSlots>,
 }
 
 impl InputSlots {
-    /// Both, forward first.
+    /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CellSlots> {
-        std::iter::once(&self.forward).chain(&self.reverse)
+        std::iter::once(&self.first).chain(&self.reverse)
     }
 }
 
@@ -66,12 +67,11 @@ impl<C: Cell> Stack<C> {
     /// with two directions), or if the dropout is not in [0, 1).
     #[track_caller]
     pub fn add(layout: &mut Layout, prefix: &str, cells: Vec<C>, options: StackOptions) -> Self {
-        let StackOptions { dropout, bidirectional, learned_initial_state } = options;
+        let StackOptions { dropout, directions, learned_initial_state } = options;
         assert!(!cells.is_empty(), "a stack needs at least one layer");
         assert!((0.0..1.0).contains(&dropout), "a dropout of {dropout} is not in [0, 1)");
-        let directions = if bidirectional { 2 } else { 1 };
         for (index, pair) in cells.windows(2).enumerate() {
-            let below = directions * pair[0].shape().hidden_size;
+            let below = directions.count() * pair[0].shape().hidden_size;
             let above = pair[1].shape().input_size;
             assert!(
                 below == above,
@@ -79,9 +79,9 @@ impl<C: Cell> Stack<C> {
                 index + 1
             );
         }
-        let mut add_cell = |cell: C, layer: usize, index: usize| {
-            let (shape, direction) = (cell.shape(), direction(index));
-            let suffix = format!("_l{layer}{}", direction.suffix());
+        let mut add_cell = |cell: C, layer: usize, (index, &direction): (usize, &Direction)| {
+            let shape = cell.shape();
+            let suffix = format!("_l{layer}{}", suffix(index));
             let slots = CellSlots::add(layout, shape, prefix, &suffix);
             let mut vector = |name: &str, rows: usize| {
                 layout.add(format!("{prefix}{name}{suffix}"), Form::Vector, rows, 1)
@@ -90,10 +90,11 @@ impl<C: Cell> Stack<C> {
                 let h_0 = vector("h_0", shape.hidden_size);
                 (h_0, (shape.cell_size > 0).then(|| vector("c_0", shape.cell_size)))
             });
-            StackCell { cell, slots, initial }
+            StackCell { cell, direction, slots, initial }
         };
         let layers = cells.into_iter().enumerate().map(|(layer, cell)| {
-            (0..directions).map(|index| add_cell(cell.clone(), layer, index)).collect()
+            let directions = directions.list().iter().enumerate();
+            directions.map(|direction| add_cell(cell.clone(), layer, direction)).collect()
         });
         Stack { layers: layers.collect(), options }
     }
@@ -119,7 +120,7 @@ impl<C: Cell> Stack<C> {
     /// Where the parameters of the first layer lie.
     pub fn input_slots(&self) -> InputSlots {
         let first = &self.layers[0];
-        InputSlots { forward: first[0].slots, reverse: first.get(1).map(|own| own.slots) }
+        InputSlots { first: first[0].slots, reverse: first.get(1).map(|own| own.slots) }
     }
 
     /// A state of zeros for `batch` sequences.
@@ -172,7 +173,8 @@ impl<C: Cell> Stack<C> {
         );
         if let Input::Table { table, reverse, .. } = input {
             let shape = |table: Columns<'_, T>| (table.rows(), table.columns());
-            let wanted = self.options.bidirectional.then_some(shape(table));
+            let both = self.options.directions == Directions::Both;
+            let wanted = both.then_some(shape(table));
             let given = reverse.map(shape);
             assert!(
                 given == wanted,
@@ -213,10 +215,10 @@ impl<C: Cell> Stack<C> {
 
     /// What goes step by step cannot read from the end.
     #[track_caller]
-    pub(crate) fn require_one_direction(&self) {
+    pub(crate) fn require_forward(&self) {
         assert!(
-            !self.options.bidirectional,
-            "a stack with two directions cannot go step by step: the reverse one begins at the last"
+            self.options.directions == Directions::Forward,
+            "a stack that reads in reverse cannot go step by step: it begins at the last step"
         );
     }
 }

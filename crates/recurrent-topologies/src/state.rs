@@ -4,7 +4,7 @@
 use recurrent_cells::{Cell, CellShape};
 use recurrent_kernels::{Matrix, Real};
 
-use crate::Direction;
+use crate::direction;
 
 /// h and c of one layer in one direction.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,9 +120,7 @@ impl<T: Real> State<T> {
 
 /// The end of the names of block `index`: `l0`, `l0_reverse`, `l1`, ...
 fn suffix(index: usize, directions: usize) -> String {
-    let direction =
-        if index.is_multiple_of(directions) { Direction::Forward } else { Direction::Reverse };
-    format!("l{}{}", index / directions, direction.suffix())
+    format!("l{}{}", index / directions, direction::suffix(index % directions))
 }
 
 /// `target[:, j] = source[:, columns[j]]`, reusing the target's memory.

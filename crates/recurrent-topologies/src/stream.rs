@@ -4,7 +4,7 @@ use recurrent_cells::{Cell, PackedCell, Parameters, StateRef};
 use recurrent_kernels::{Columns, Compute, Matrix, Real};
 
 use crate::layer::input_product;
-use crate::{Direction, Input, Stack, State};
+use crate::{Input, Stack, State};
 
 /// A stack with weights packed once, and a state that moves on with every step. With one
 /// thread a step allocates nothing; its bits are those of [`Stack::run`] over the whole sequence.
@@ -28,7 +28,7 @@ impl<T: Real, C: Cell> StackStream<T, C> {
     /// them.
     ///
     /// # Panics
-    /// If the stack has two directions: the reverse one begins at the last step.
+    /// If the stack reads in reverse: it begins at the last step.
     #[track_caller]
     pub fn new(
         compute: &Compute,
@@ -36,7 +36,7 @@ impl<T: Real, C: Cell> StackStream<T, C> {
         parameters: &Parameters<T>,
         batch: usize,
     ) -> Self {
-        stack.require_one_direction();
+        stack.require_forward();
         let layers = stack
             .cells()
             .map(|(cell, slots)| {
@@ -73,8 +73,7 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             let (below, next) = self.next.layers.split_at_mut(index);
             let input = below.last().map_or(input, |below| Input::Columns(below.h.as_ref()));
             let (gates, now) = (&mut layer.gates, &self.state.layers[index]);
-            let direction = Direction::Forward;
-            input_product(&layer.packed, &self.compute, gates.as_mut(), input, direction);
+            input_product(&layer.packed, &self.compute, gates.as_mut(), input, 0);
             let previous = StateRef { h: now.h.as_ref(), c: now.c.as_ref() };
             let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
             let level = self.compute.level();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use recurrent_cells::{Cell, CellShape, PackedCell, PackedCellBackward, Phase, RowMap};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
-use crate::stack::Layer;
+use crate::stack::{Layer, StackCell};
 use crate::state::select;
 use crate::{Direction, LayerState, Lengths, Noise, State};
 
@@ -39,6 +39,7 @@ pub(crate) struct LayerTape<T> {
 
 /// One direction's part of a [`LayerTape`].
 pub(crate) struct DirectionTape<T> {
+    pub(crate) direction: Direction,
     pub(crate) plan: Plan,
     /// Tape rows x N: pre-activations, then what backward needs, then gradients.
     pub(crate) gates: Matrix<T>,
@@ -142,14 +143,16 @@ impl<T: Real> Tape<T> {
 
 impl<T: Real> LayerTape<T> {
     fn new<C: Cell>(layer: &Layer<C>) -> Self {
-        let directions = layer.iter().map(|own| DirectionTape::new(&own.cell)).collect();
+        let directions = layer.iter().map(DirectionTape::new).collect();
         LayerTape { x: empty(), d_x: empty(), h: empty(), d_h: empty(), directions }
     }
 
     /// The layer's buffers were made for cells like these.
     pub(crate) fn is_for<C: Cell>(&self, layer: &Layer<C>) -> bool {
         self.directions.len() == layer.len()
-            && self.directions.iter().zip(layer).all(|(tape, own)| tape.plan == Plan::of(&own.cell))
+            && self.directions.iter().zip(layer).all(|(tape, own)| {
+                tape.direction == own.direction && tape.plan == Plan::of(&own.cell)
+            })
     }
 
     fn resize(&mut self, lengths: &Lengths) {
@@ -179,11 +182,6 @@ impl<T: Real> LayerTape<T> {
     }
 }
 
-/// The direction that stands at this index of a layer.
-pub(crate) fn direction(index: usize) -> Direction {
-    if index == 0 { Direction::Forward } else { Direction::Reverse }
-}
-
 impl<T: Real> DirectionTape<T> {
     /// The rows of the layer's h that belong to this direction, which has this index.
     pub(crate) fn rows(&self, index: usize) -> Range<usize> {
@@ -191,8 +189,10 @@ impl<T: Real> DirectionTape<T> {
         index * size..(index + 1) * size
     }
 
-    fn new(cell: &impl Cell) -> Self {
+    fn new<C: Cell>(own: &StackCell<C>) -> Self {
+        let StackCell { cell, direction, .. } = own;
         DirectionTape {
+            direction: *direction,
             plan: Plan::of(cell),
             gates: empty(),
             c: empty(),
@@ -258,7 +258,7 @@ impl<'t, T: Real> Recorded<'t, T> {
                 let target = targets.next().expect("the state fits");
                 let h = tape.h.as_ref().rows_range(source.rows(index));
                 for (place, &sequence) in lengths.order().iter().enumerate() {
-                    let column = lengths.final_column(direction(index), place);
+                    let column = lengths.final_column(source.direction, place);
                     target.h.as_mut().column(sequence).copy_from_slice(h.column(column));
                     let c = source.c.as_ref().column(column);
                     target.c.as_mut().column(sequence).copy_from_slice(c);
@@ -302,7 +302,7 @@ impl<T: Real> Turned<'_, T> {
                 let given = given.next().expect("the state fits");
                 let rows = own.rows(index);
                 for (place, &sequence) in lengths.order().iter().enumerate() {
-                    let column = lengths.final_column(direction(index), place);
+                    let column = lengths.final_column(own.direction, place);
                     let mut d_h = layer.d_h.as_mut().rows_range(rows.clone());
                     add(d_h.column(column), given.h.as_ref().column(sequence));
                     add(own.d_c.as_mut().column(place), given.c.as_ref().column(sequence));

@@ -67,8 +67,7 @@ impl TokenInput {
     ) -> Input<'a, T> {
         let Some(embedding) = &self.embedding else {
             let weight_ih = |slots: &CellSlots| parameters.get(slots.weight_ih);
-            let (table, reverse) =
-                (weight_ih(&slots.forward), slots.reverse.as_ref().map(weight_ih));
+            let (table, reverse) = (weight_ih(&slots.first), slots.reverse.as_ref().map(weight_ih));
             return Input::Table { table, reverse, tokens };
         };
         let vectors = parameters.get(embedding.weight);

@@ -8,7 +8,7 @@ use recurrent_kernels::{Accum, ColumnsMut, Compute, Matrix, Real};
 
 use crate::layer::{Pass, input_product};
 use crate::stack::StackCell;
-use crate::tape::{LayerTape, Turned, direction};
+use crate::tape::{LayerTape, Turned};
 use crate::{
     Input, InputGradient, LayerState, Lengths, Probe, Recorded, Retreating, Reversed, Stack, State,
     Tape, Taping,
@@ -29,8 +29,7 @@ impl<C: Cell> Stack<C> {
     /// `noise` is given in training and left out elsewhere.
     ///
     /// # Panics
-    /// If `initial` does not fit, or the stack has two directions: the reverse one begins at the last
-    /// step.
+    /// If `initial` does not fit, or the stack reads in reverse: it begins at the last step.
     #[track_caller]
     pub fn begin<'t, T: Real>(
         &'t self,
@@ -41,7 +40,7 @@ impl<C: Cell> Stack<C> {
         noise: Option<Noise>,
         tape: &'t mut Tape<T>,
     ) -> Taping<'t, T, C> {
-        self.require_one_direction();
+        self.require_forward();
         self.prepare(compute, parameters, initial, lengths, noise, tape, true);
         Taping { stack: self, compute, tape, next: 0 }
     }
@@ -121,9 +120,9 @@ impl<C: Cell> Stack<C> {
         };
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
-            let (direction, rows) = (direction(at), own.rows(at));
+            let (direction, rows) = (cell.direction, own.rows(at));
             let gates = own.gates.as_mut().columns_range(columns.clone());
-            input_product(&own.packed, compute, gates, input, direction);
+            input_product(&own.packed, compute, gates, input, at);
             let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
             own.forward(pass, h, rows, steps.clone());
         }
@@ -307,7 +306,7 @@ impl<C: Cell> Stack<C> {
         let LayerTape { h, d_h, directions, .. } = layer;
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
-            let (direction, rows) = (direction(at), own.rows(at));
+            let (direction, rows) = (cell.direction, own.rows(at));
             let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
             own.backward(pass, (h, d_h), rows, steps.clone(), (index, probe));
         }
@@ -331,7 +330,7 @@ impl<C: Cell> Stack<C> {
             let layer = &layers[index];
             let states = cells.iter().zip(self.states(index, initial));
             for (at, (own, (cell, initial))) in layer.directions.iter().zip(states).enumerate() {
-                let (direction, rows) = (direction(at), own.rows(at));
+                let (direction, rows) = (cell.direction, own.rows(at));
                 let StackCell { cell, slots, .. } = cell;
                 let pass = Pass { compute, cell, lengths, initial, direction };
                 let h = layer.h.as_ref().rows_range(rows.clone());

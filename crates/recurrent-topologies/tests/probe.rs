@@ -7,7 +7,7 @@ use recurrent_cells::Lstm;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_testkit::case::{Case, Shape, fill};
 use recurrent_topologies::{
-    Direction, Input, InputGradient, Observation, Probe, StackOptions, Tape,
+    Direction, Directions, Input, InputGradient, Observation, Probe, StackOptions, Tape,
 };
 
 /// Block (layers times directions), step, first sequence, and a copy of gates and gradients.
@@ -34,7 +34,7 @@ fn observe(threads: usize) -> (Vec<Seen>, Matrix<f64>) {
         input_size: 3,
         hidden_size: 4,
         num_layers: 2,
-        options: StackOptions { bidirectional: true, ..StackOptions::default() },
+        options: StackOptions { directions: Directions::Both, ..StackOptions::default() },
         lengths: vec![2, 5, 5, 3, 1, 4, 5, 5, 5, 2],
         resets: vec![],
         seed: 7,

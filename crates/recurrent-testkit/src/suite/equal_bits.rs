@@ -4,7 +4,7 @@
 use recurrent_cells::Cell;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Level, Matrix, Real};
-use recurrent_topologies::{Input, Lengths, StackOptions, StackStream, Tape};
+use recurrent_topologies::{Directions, Input, Lengths, StackOptions, StackStream, Tape};
 
 use super::run::{Gradients, Way, Weighting, gradients, run};
 use super::{Seen, Subject, for_cases};
@@ -62,8 +62,8 @@ fn select<C: Cell, T: Real>(case: &Case<C, T>, shape: &Shape, order: &[usize]) -
     }
 }
 
-/// Each sequence of a batch has the bits that it has alone; and, in a stack of one direction, those
-/// of a stream that takes it step by step and is reset where a document begins.
+/// Each sequence of a batch has the bits that it has alone; and, in a stack that reads forward,
+/// those of a stream that takes it step by step and is reset where a document begins.
 ///
 /// # Panics
 /// With the smallest case that differs.
@@ -88,7 +88,7 @@ pub fn together_is_alone_is_streamed<C: Cell, T: Real>(subject: &Subject<C>) -> 
             }
             let own_last = flat(&state.select_columns(&[sequence]));
             assert!(own_last == single_last, "alone: another final state");
-            if shape.options.bidirectional {
+            if shape.options.directions != Directions::Forward {
                 continue;
             }
             let mut stream = StackStream::new(&compute, &case.stack, &case.parameters, 1);
@@ -166,7 +166,7 @@ pub fn threads_agree<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
     let computes: Vec<Compute> =
         (2..=3).map(|threads| Compute::new(threads).expect("threads start")).collect();
     for_cases(subject.name, 32, shapes(40, 23), |shape| {
-        let ways = if shape.options.bidirectional { 1 } else { 2 };
+        let ways = if shape.options.directions == Directions::Forward { 2 } else { 1 };
         for way in [Way::AtOnce, Way::StepByStep].into_iter().take(ways) {
             let sequential = Compute::sequential();
             let expected = everything::<C, T>(subject, &shape, &sequential, way, &mut Tape::new());
@@ -203,7 +203,7 @@ pub fn levels_agree<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
 pub fn pieces_are_the_whole<C: Cell>(subject: &Subject<C>) -> Seen {
     use proptest::strategy::Strategy as _;
     let whole = (shapes(20, 5), 2usize..9).prop_map(|(shape, steps)| Shape {
-        options: StackOptions { bidirectional: false, ..shape.options },
+        options: StackOptions { directions: Directions::Forward, ..shape.options },
         lengths: vec![steps; shape.lengths.len()],
         resets: Vec::new(),
         ..shape
@@ -244,7 +244,7 @@ pub fn pieces_are_the_whole<C: Cell>(subject: &Subject<C>) -> Seen {
 pub fn step_by_step_is_at_once<C: Cell>(subject: &Subject<C>) -> Seen {
     use proptest::strategy::Strategy as _;
     let forward = shapes(20, 7).prop_map(|shape| Shape {
-        options: StackOptions { bidirectional: false, ..shape.options },
+        options: StackOptions { directions: Directions::Forward, ..shape.options },
         ..shape
     });
     for_cases(subject.name, 48, forward, |shape| {

@@ -2,7 +2,7 @@
 
 use recurrent_cells::{Cell, CellSlots};
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_topologies::Tape;
+use recurrent_topologies::{Directions, Tape};
 
 use super::run::run;
 use super::{Seen, Subject, for_cases};
@@ -48,7 +48,8 @@ fn sequence_by_oracle<C: Cell>(
         .map(|t| case.x.as_ref().column(case.lengths.column(sequence, t)).to_vec())
         .collect();
     let afresh = case.stack.initial_state(&case.parameters, 1);
-    let directions = if case.stack.options().bidirectional { 2 } else { 1 };
+    let options = case.stack.options();
+    let directions = options.directions.count();
     let cells: Vec<_> = case.stack.cells().collect();
     let mut finals = Vec::new();
     for (layer, cells) in cells.chunks(directions).enumerate() {
@@ -58,11 +59,14 @@ fn sequence_by_oracle<C: Cell>(
             let initial = &case.initial.layers[block];
             let mut h = initial.h.as_ref().column(sequence).to_vec();
             let mut c = initial.c.as_ref().column(sequence).to_vec();
-            let steps: Vec<usize> =
-                if direction == 0 { (0..length).collect() } else { (0..length).rev().collect() };
+            let reverse = direction == 1 || options.directions == Directions::Reverse;
+            let mut steps: Vec<usize> = (0..length).collect();
+            if reverse {
+                steps.reverse();
+            }
             for t in steps {
                 // The border that is crossed on the way to step t.
-                let border = if direction == 0 { t } else { t + 1 };
+                let border = if reverse { t + 1 } else { t };
                 if resets.contains(&(sequence, border)) {
                     h = afresh.layers[block].h.as_slice().to_vec();
                     c = afresh.layers[block].c.as_slice().to_vec();

@@ -21,7 +21,7 @@ use crate::case::{Shape, shapes};
 pub fn single_precision_is_close<C: Cell>(subject: &Subject<C>) -> Seen {
     for_cases(subject.name, 48, shapes(24, 6), |shape| {
         let (single, double) = (both::<C, f32>(subject, &shape), both::<C, f64>(subject, &shape));
-        let layer = if shape.options.bidirectional { 2 } else { 1 } * shape.hidden_size;
+        let layer = shape.options.directions.count() * shape.hidden_size;
         let steps = shape.lengths.iter().max().expect("a sequence") * shape.num_layers;
         let terms = (layer.max(shape.input_size) + shape.hidden_size) * steps;
         let forward = 4.0 * (terms as f64).log2().ceil() * f64::from(f32::EPSILON);
