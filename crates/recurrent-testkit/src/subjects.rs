@@ -30,6 +30,7 @@ macro_rules! subjects {
             cell: |input, hidden| Rnn::with_options(input, hidden, F, OPTIONS).into(),
             oracle: |weights, x, h, _| rnn_step(F, OPTIONS, weights, x, h),
             has_kinks: $kinks,
+            seed: 0,
         }
     }};
     (@lstm $name:expr, $kinks:expr, $($field:ident: $value:expr),*) => {{
@@ -49,6 +50,7 @@ macro_rules! subjects {
             cell: |input, hidden| Lstm::with_options(input, hidden, OPTIONS).into(),
             oracle: |weights, x, h, c| lstm_step(OPTIONS, weights, x, h, c),
             has_kinks: $kinks,
+            seed: 0,
         }
     }};
     (@gru $name:expr, $kinks:expr, $($field:ident: $value:expr),*) => {{
@@ -62,6 +64,7 @@ macro_rules! subjects {
             cell: |input, hidden| Gru::with_options(input, hidden, OPTIONS).into(),
             oracle: |weights, x, h, _| gru_step(OPTIONS, weights, x, h),
             has_kinks: $kinks,
+            seed: 0,
         }
     }};
 }

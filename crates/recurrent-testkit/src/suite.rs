@@ -11,7 +11,7 @@ mod precision;
 mod run;
 
 use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use recurrent_cells::Cell;
 
 pub use equal_bits::{
@@ -35,6 +35,8 @@ pub struct Subject<C> {
     pub oracle: fn(&Weights<'_>, &[f64], &[f64], &[f64]) -> Next,
     /// Its equations have kinks, such as those of a relu or a clip.
     pub has_kinks: bool,
+    /// Decides which cases are drawn: the same seed, the same cases.
+    pub seed: u64,
 }
 
 /// What a check has seen, if it found no fault.
@@ -75,14 +77,18 @@ pub fn checks<C: Cell>() -> [(&'static str, Check<C>); 15] {
 /// # Panics
 /// With that value and its message.
 #[track_caller]
-fn for_cases<S: Strategy>(
-    name: &str,
+fn for_cases<C, S: Strategy>(
+    subject: &Subject<C>,
     cases: u32,
     strategy: S,
     check: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) -> Seen {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    match TestRunner::new(config).run(&strategy, check) {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&subject.seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let name = subject.name;
+    match TestRunner::new_with_rng(config, random).run(&strategy, check) {
         Ok(()) => Seen { cases: cases as usize, ..Seen::default() },
         Err(TestError::Fail(reason, value)) => panic!("{name}: {reason}\nof {value:?}"),
         Err(error) => panic!("{name}: {error}"),

@@ -68,7 +68,7 @@ fn select<C: Cell, T: Real>(case: &Case<C, T>, shape: &Shape, order: &[usize]) -
 /// # Panics
 /// With the smallest case that differs.
 pub fn together_is_alone_is_streamed<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
-    for_cases(subject.name, 48, shapes(33, 7), |shape| {
+    for_cases(subject, 48, shapes(33, 7), |shape| {
         let case = shape.build::<C, T>(subject.cell);
         let compute = Compute::sequential();
         let (output, last) = run(&case, &compute, None, &mut Tape::new());
@@ -112,7 +112,7 @@ pub fn together_is_alone_is_streamed<C: Cell, T: Real>(subject: &Subject<C>) -> 
 /// # Panics
 /// With the smallest case in which it does.
 pub fn order_changes_nothing<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
-    for_cases(subject.name, 48, shapes(20, 7), |shape| {
+    for_cases(subject, 48, shapes(20, 7), |shape| {
         let case = shape.build::<C, T>(subject.cell);
         let compute = Compute::sequential();
         let mut order: Vec<usize> = (0..case.lengths.batch()).collect();
@@ -141,7 +141,7 @@ pub fn order_changes_nothing<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
 /// With the smallest case in which it is not.
 pub fn garbage_changes_nothing<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
     let pairs = (shapes(9, 5), shapes(9, 5));
-    for_cases(subject.name, 48, pairs, |(before, shape)| {
+    for_cases(subject, 48, pairs, |(before, shape)| {
         let compute = Compute::sequential();
         let expected = everything(subject, &shape, &compute, Way::AtOnce, &mut Tape::new());
         let mut tape = Tape::new();
@@ -165,7 +165,7 @@ pub fn garbage_changes_nothing<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
 pub fn threads_agree<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
     let computes: Vec<Compute> =
         (2..=3).map(|threads| Compute::new(threads).expect("threads start")).collect();
-    for_cases(subject.name, 32, shapes(40, 23), |shape| {
+    for_cases(subject, 32, shapes(40, 23), |shape| {
         let ways = if shape.options.directions == Directions::Forward { 2 } else { 1 };
         for way in [Way::AtOnce, Way::StepByStep].into_iter().take(ways) {
             let sequential = Compute::sequential();
@@ -184,7 +184,7 @@ pub fn threads_agree<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
 /// # Panics
 /// With the smallest case in which one does not.
 pub fn levels_agree<C: Cell, T: Real>(subject: &Subject<C>) -> Seen {
-    for_cases(subject.name, 32, shapes(40, 9), |shape| {
+    for_cases(subject, 32, shapes(40, 9), |shape| {
         let compute = Compute::sequential();
         let expected = everything::<C, T>(subject, &shape, &compute, Way::AtOnce, &mut Tape::new());
         for level in Level::available() {
@@ -208,7 +208,7 @@ pub fn pieces_are_the_whole<C: Cell>(subject: &Subject<C>) -> Seen {
         resets: Vec::new(),
         ..shape
     });
-    for_cases(subject.name, 48, whole, |shape| {
+    for_cases(subject, 48, whole, |shape| {
         let case = shape.build::<C, f32>(subject.cell);
         let compute = Compute::sequential();
         let (output, last) = run(&case, &compute, None, &mut Tape::new());
@@ -247,7 +247,7 @@ pub fn step_by_step_is_at_once<C: Cell>(subject: &Subject<C>) -> Seen {
         options: StackOptions { directions: Directions::Forward, ..shape.options },
         ..shape
     });
-    for_cases(subject.name, 48, forward, |shape| {
+    for_cases(subject, 48, forward, |shape| {
         let compute = Compute::sequential();
         let at_once =
             everything::<C, f64>(subject, &shape, &compute, Way::AtOnce, &mut Tape::new());

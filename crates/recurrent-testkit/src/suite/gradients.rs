@@ -19,7 +19,7 @@ use crate::gradient::{Comparison, MOST_SKIPPED, compare_gradient};
 /// kink, or any of a cell that has none.
 pub fn gradients_agree<C: Cell>(subject: &Subject<C>) -> Seen {
     let total = RefCell::new(Comparison::default());
-    let mut seen = for_cases(subject.name, 32, shapes(4, 4), |shape| {
+    let mut seen = for_cases(subject, 64, shapes(4, 4), |shape| {
         let mut case = shape.build::<C, f64>(subject.cell);
         let found = compare(&mut case);
         assert!(found.worst <= 1.0, "{} ({:.1} times the tolerance)", found.place, found.worst);

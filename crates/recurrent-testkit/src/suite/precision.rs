@@ -19,7 +19,7 @@ use crate::case::{Shape, shapes};
 /// # Panics
 /// With the smallest case that does not.
 pub fn single_precision_is_close<C: Cell>(subject: &Subject<C>) -> Seen {
-    for_cases(subject.name, 48, shapes(24, 6), |shape| {
+    for_cases(subject, 48, shapes(24, 6), |shape| {
         let (single, double) = (both::<C, f32>(subject, &shape), both::<C, f64>(subject, &shape));
         let layer = shape.options.directions.count() * shape.hidden_size;
         let steps = shape.lengths.iter().max().expect("a sequence") * shape.num_layers;
