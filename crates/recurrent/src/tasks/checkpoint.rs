@@ -5,18 +5,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
 use recurrent_topologies::ManyToMany;
-use recurrent_training::Loss;
+use recurrent_training::{HeldOutLoss, Loss};
 
 use super::language_model::{self, Settings, Training};
 use crate::data::Vocabulary;
 
 /// What the checkpoints of this task are called inside.
 pub const KIND: &str = "recurrent.language-model";
+
+const HELD_OUT_STEPS: &str = "held_out/steps";
+const HELD_OUT_LOSSES: &str = "held_out/losses";
 
 /// Fills a checkpoint; `metrics_length` is that of `metrics.jsonl`, `fingerprint` the data's.
 ///
@@ -35,6 +38,11 @@ pub fn save(
     checkpoint.insert("counters", &[counters.len()], counters.to_vec());
     let Loss { sum, count } = training.epoch_loss;
     checkpoint.insert("losses", &[3], vec![sum, count as f64, training.best]);
+    let held_out = training.trainer.held_out_losses();
+    let steps: Vec<u64> = held_out.iter().map(|at| at.step).collect();
+    let losses: Vec<f64> = held_out.iter().map(|at| at.loss).collect();
+    checkpoint.insert(HELD_OUT_STEPS, &[steps.len()], steps);
+    checkpoint.insert(HELD_OUT_LOSSES, &[losses.len()], losses);
     training.trainer.visit(|name, shape, data| checkpoint.insert(name, shape, data.to_vec()));
     Ok(checkpoint)
 }
@@ -96,7 +104,8 @@ pub fn resume(
     let [sum, count, best] = *checkpoint.values::<f64>("losses", &[3])? else {
         unreachable!("a block of three numbers has three numbers")
     };
-    training.trainer.restore(steps, |name, shape, data| {
+    let held_out = held_out(checkpoint, steps, best)?;
+    training.trainer.restore(steps, &held_out, |name, shape, data| {
         data.copy_from_slice(checkpoint.values::<f32>(name, shape)?);
         Ok::<_, anyhow::Error>(())
     })?;
@@ -105,10 +114,33 @@ pub fn resume(
     Ok(Resumed { training, metrics_length, fingerprint })
 }
 
+/// The held-out losses of a training that took `steps` steps.
+fn held_out(
+    checkpoint: &Checkpoint<'_>,
+    steps: u64,
+    best: f64,
+) -> anyhow::Result<Vec<HeldOutLoss>> {
+    let Some(section) = checkpoint.get(HELD_OUT_LOSSES) else {
+        // Older checkpoints have the best one only.
+        return Ok([HeldOutLoss { step: steps, loss: best }]
+            .into_iter()
+            .filter(|at| at.loss.is_finite())
+            .collect());
+    };
+    let losses = section.values::<f64>()?;
+    let at = checkpoint.values::<u64>(HELD_OUT_STEPS, &[losses.len()])?;
+    ensure!(
+        at.is_sorted() && at.iter().all(|&at| at <= steps),
+        "its held-out losses are not in the order of {steps} steps"
+    );
+    Ok(at.iter().zip(losses).map(|(&step, &loss)| HeldOutLoss { step, loss }).collect())
+}
+
 /// A model, its parameters, and the settings and vocabulary that it was trained with.
 pub type Loaded = (ManyToMany<f32>, Parameters<f32>, Settings, Vocabulary);
 
-/// A trained model, for whoever only wants to use it.
+/// A trained model, for whoever only wants to use it. Where there is an average of the parameters,
+/// it is the model.
 ///
 /// # Errors
 /// If the file is no checkpoint of this task, or does not hold what its settings ask for.
@@ -118,10 +150,12 @@ pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
         let model =
             language_model::build(&settings, &vocabulary).map_err(|error| anyhow!(error))?;
         let mut parameters = Parameters::zeros(model.layout().clone());
+        let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
+        let group = if averages { "average" } else { "parameters" };
         let mut result = Ok(());
         parameters.visit_mut(|entry, data| {
             let shape = [entry.slot.columns(), entry.slot.rows()];
-            match checkpoint.values::<f32>(&format!("parameters/{}", entry.name), &shape) {
+            match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
                 Ok(values) => data.copy_from_slice(values),
                 Err(error) => result = Err(error),
             }
