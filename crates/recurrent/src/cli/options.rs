@@ -74,7 +74,7 @@ pub struct Options {
     /// Steps that gradients go back through time [default: 64]
     #[arg(long, value_name = "STEPS")]
     pub sequence_length: Option<usize>,
-    /// How far a step goes; sgd and nt-asgd need far more than the others [default: 0.002]
+    /// How far a step goes [default: 0.002; sgd and nt-asgd 1]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
     /// What turns gradients into steps [default: adam]
@@ -243,7 +243,7 @@ impl Options {
             steps: self.steps,
             batch_size: self.batch_size.unwrap_or(32),
             sequence_length: self.sequence_length.unwrap_or(64),
-            learning_rate: self.learning_rate.unwrap_or(0.002),
+            learning_rate: self.learning_rate.unwrap_or_else(|| learning::default_rate(self)),
             optimizer: learning::optimizer(self)?,
             schedule: learning::schedule(self)?,
             warm_up: self.warm_up.unwrap_or(0),

@@ -139,8 +139,11 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     folder.model()?;
     let (file, mut settings, vocabulary) = checkpoint::read_head(&folder.last())
         .map_err(|error| name_the_other(error, &folder.last(), &folder.best()))?;
+    // A default may have been another when the run began.
+    let learning_rate = options.learning_rate.or(Some(settings.learning_rate));
+    let given = Options { learning_rate, ..options.clone() }.settings()?;
     let Settings { epochs, steps, patience, .. } = settings;
-    if (Settings { epochs, steps, patience, ..options.settings()? }) != settings {
+    if (Settings { epochs, steps, patience, ..given }) != settings {
         bail!(
             "{}: was changed, and a run goes on with the settings that it began with; change it \
              back, or train a new run with --config and another --out",

@@ -166,3 +166,90 @@ pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
     let (model, parameters) = read().with_context(|| path.display().to_string())?;
     Ok((model, parameters, settings, vocabulary))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TokenKind;
+    use recurrent_training::OptimizerConfig;
+
+    /// What the first version wrote.
+    const OLD_SETTINGS: &str = r#"{"tokens":"char","min_count":1,"cell":"lstm","hidden_size":8,
+        "num_layers":1,"encoding":{"embedding":8},"dropout":0.0,"forget_bias":null,"epochs":2,
+        "steps":null,"batch_size":4,"sequence_length":8,"learning_rate":0.002,
+        "optimizer":OPTIMIZER,"schedule":"SCHEDULE","clip_norm":5.0,"seed":1}"#;
+
+    fn old_settings(optimizer: &str, schedule: &str) -> String {
+        OLD_SETTINGS.replace("OPTIMIZER", optimizer).replace("SCHEDULE", schedule)
+    }
+
+    #[test]
+    fn settings_of_the_first_version_are_read() {
+        let read = |optimizer, schedule| -> Settings {
+            serde_json::from_str(&old_settings(optimizer, schedule)).unwrap()
+        };
+        let sgd = read(r#"{"name":"sgd"}"#, "constant");
+        assert_eq!(sgd.optimizer, OptimizerConfig::SGD);
+        assert_eq!(sgd.schedule, language_model::RunSchedule::Constant);
+        assert_eq!((sgd.clip_norm, sgd.clip_value), (Some(5.0), None));
+        assert_eq!((sgd.warm_up, sgd.patience), (0, None));
+        let adam = read(r#"{"name":"adam","beta1":0.9,"beta2":0.999,"epsilon":1e-8}"#, "cosine");
+        assert_eq!(adam.optimizer, OptimizerConfig::ADAM);
+        assert_eq!(adam.schedule, language_model::RunSchedule::Cosine);
+        let again = serde_json::to_string(&adam).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&again).unwrap(), adam);
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_goes_on_and_has_its_best_loss() {
+        let text = "a text of some length, to be read again. ".repeat(10);
+        let vocabulary = Vocabulary::learn(TokenKind::Char, &text, 1);
+        let tokens = vocabulary.encode(&text).unwrap();
+        let settings = old_settings(r#"{"name":"sgd"}"#, "constant");
+        let begin = |settings: &str| {
+            let settings = serde_json::from_str(settings).unwrap();
+            let compute = Compute::sequential();
+            let mut training =
+                Training::new(settings, vocabulary.clone(), compute, &tokens).unwrap();
+            (0..5).for_each(|_| assert!(training.step(&tokens).is_ok()));
+            training.best = 1.5;
+            training
+        };
+        let mut whole = begin(&settings);
+        let new = save(&whole, 0, 7).unwrap();
+        // Without what the first version did not know.
+        let mut old = Checkpoint::new(KIND);
+        old.metadata_mut().insert("settings".into(), settings);
+        let words = new.require_metadata("vocabulary").unwrap();
+        old.metadata_mut().insert("vocabulary".into(), words.into());
+        for section in new.sections().filter(|section| !section.name().starts_with("held_out/")) {
+            old.insert(section.name(), section.shape(), section.data().clone());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.ckpt");
+        old.save(&path).unwrap();
+
+        let (file, mut settings, words) = read_head(&path).unwrap();
+        settings.patience = Some(1);
+        let resumed = resume(&file, settings, words, Compute::sequential(), &tokens).unwrap();
+        let mut training = resumed.training;
+        assert_eq!(training.step(&tokens).unwrap(), whole.step(&tokens).unwrap());
+        assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
+        // A loss above the best one is not taken for the first and so for the best.
+        assert!(training.trainer.observe_held_out(1.6).out_of_patience);
+    }
+
+    #[test]
+    fn held_out_losses_that_do_not_fit_are_refused() {
+        let mut checkpoint = Checkpoint::new(KIND);
+        checkpoint.insert(HELD_OUT_LOSSES, &[2], vec![1.0, f64::NAN]);
+        assert!(held_out(&checkpoint, 9, 1.0).is_err(), "no steps");
+        for (steps, taken, fits) in
+            [([3u64, 6], 6, true), ([3, 6], 5, false), ([6, 3], 9, false), ([6, 6], 9, true)]
+        {
+            let mut checkpoint = checkpoint.clone();
+            checkpoint.insert(HELD_OUT_STEPS, &[2], steps.to_vec());
+            assert_eq!(held_out(&checkpoint, taken, 1.0).is_ok(), fits, "{steps:?} of {taken}");
+        }
+    }
+}

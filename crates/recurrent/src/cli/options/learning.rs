@@ -184,6 +184,15 @@ pub(super) fn optimizer(options: &Options) -> anyhow::Result<OptimizerConfig> {
     })
 }
 
+/// The learning rate where none is given. Adam's and RMSprop's steps are as long as the rate,
+/// those of gradient descent as long as the rate times the gradient.
+pub(super) fn default_rate(options: &Options) -> f64 {
+    match options.optimizer.unwrap_or_default() {
+        OptimizerKind::Sgd | OptimizerKind::NtAsgd => 1.0,
+        OptimizerKind::Adam | OptimizerKind::Adamw | OptimizerKind::Rmsprop => 0.002,
+    }
+}
+
 /// The schedule that these options and the defaults make.
 ///
 /// # Errors
@@ -251,6 +260,9 @@ mod tests {
         assert_eq!(settings("optimizer = \"rmsprop\"").optimizer, OptimizerConfig::RMS_PROP);
         assert_eq!(settings("optimizer = \"adamw\"").optimizer, OptimizerConfig::ADAM_W);
         assert_eq!(settings("optimizer = \"nt-asgd\"").optimizer, OptimizerConfig::NT_ASGD);
+        assert_eq!(settings("optimizer = \"nt-asgd\"").learning_rate, 1.0);
+        assert_eq!(settings("optimizer = \"adamw\"").learning_rate, 0.002);
+        assert_eq!(settings("optimizer = \"sgd\"\nlearning-rate = 3").learning_rate, 3.0);
         let text = "optimizer = \"sgd\"\nmomentum = 0.9\nnesterov = true\nweight-decay = 0.1";
         let sgd = OptimizerConfig::Sgd {
             momentum: 0.9,
