@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use recurrent_cells::{Form, Layout, Parameters};
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{Compute, Real};
+use recurrent_kernels::{Compute, Level, Real};
 use recurrent_training::{Optimizer, OptimizerConfig, clip_by_global_norm, clip_by_value};
 
 fn layout(sizes: &[usize]) -> Arc<Layout> {
@@ -144,8 +144,7 @@ fn all() -> Vec<OptimizerConfig> {
 type Numbers<T> = Vec<(String, Vec<T>)>;
 
 /// Ten steps with the learning rate falling; the last numbers of `T` and of the formulas.
-fn ten_steps<T: Real>(config: OptimizerConfig, threads: usize) -> (Numbers<T>, Numbers<f64>) {
-    let compute = Compute::new(threads).unwrap();
+fn ten_steps<T: Real>(config: OptimizerConfig, compute: &Compute) -> (Numbers<T>, Numbers<f64>) {
     // Enough numbers that three threads have a part each.
     let layout = layout(&[7, 12_001, 5000]);
     let mut generator = Generator::new(5, 0);
@@ -157,7 +156,7 @@ fn ten_steps<T: Real>(config: OptimizerConfig, threads: usize) -> (Numbers<T>, N
     for t in 1..=10 {
         let gradients = random::<T>(&mut generator, &layout, 0.1);
         let rate = 0.05 / f64::from(t);
-        optimizer.step(&compute, &mut parameters, &gradients, rate, t as u64);
+        optimizer.step(compute, &mut parameters, &gradients, rate, t as u64);
         if t == AVERAGE_SINCE && matches!(config, OptimizerConfig::NtAsgd { .. }) {
             optimizer.begin_average(&parameters, t as u64);
         }
@@ -190,16 +189,18 @@ fn assert_close<T: Real>(own: &[T], formula: &[f64]) {
 #[test]
 fn ten_steps_follow_the_formulas() {
     for config in all() {
-        let (own, formula) = ten_steps::<f64>(config, 1);
+        let (own, formula) = ten_steps::<f64>(config, &Compute::sequential());
         for ((_, own), (_, formula)) in own.iter().zip(&formula) {
             assert_close(own, formula);
         }
-        let (own, formula) = ten_steps::<f32>(config, 1);
+        let (own, formula) = ten_steps::<f32>(config, &Compute::sequential());
         for ((_, own), (_, formula)) in own.iter().zip(&formula) {
             assert_close(own, formula);
         }
-        for threads in [2, 3] {
-            assert!(ten_steps::<f32>(config, threads).0 == own, "{threads} threads");
+        let threads = |count| Compute::new(count).unwrap();
+        for compute in [threads(2), threads(3), threads(1).with_level(Level::SCALAR)] {
+            let name = format!("{} threads, {}", compute.threads(), compute.level().name());
+            assert!(ten_steps::<f32>(config, &compute).0 == own, "{config:?}: {name}");
         }
     }
 }

@@ -132,6 +132,18 @@ fn patience_ends_a_run_and_more_of_it_goes_on() {
 }
 
 #[test]
+fn a_run_goes_on_under_the_default_rate_that_it_began_with() {
+    let place = Place::new();
+    place.done(&train("0.002", "--optimizer sgd --epochs 1 --out run"));
+    // As a version whose default this was would have written it.
+    let config = String::from_utf8(place.read("run/config.toml")).unwrap();
+    place.write("run/config.toml", config.replace("learning-rate = 0.002\n", ""));
+    place.done("resume run --epochs 2");
+    place.done(&train("0.002", "--optimizer sgd --epochs 2 --out whole"));
+    place.assert_equal_runs("whole", "run", &ALL);
+}
+
+#[test]
 fn the_rate_in_the_metrics_follows_the_schedule() {
     let place = Place::new();
     let options =

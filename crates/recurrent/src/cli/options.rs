@@ -295,6 +295,51 @@ mod tests {
     }
 
     #[test]
+    fn no_option_of_a_file_is_lost() {
+        // Without `..`, so that a new option must be named here too.
+        let file = Options {
+            data: Some("data".into()),
+            valid: Some("valid".into()),
+            tokens: Some(TokenKind::Word),
+            min_count: Some(2),
+            cell: Some(CellKind::Gru),
+            hidden_size: Some(3),
+            num_layers: Some(4),
+            embedding_size: Some(5),
+            one_hot: true,
+            dropout: Some(0.6),
+            forget_bias: Some(0.7),
+            epochs: Some(8),
+            steps: Some(9),
+            batch_size: Some(10),
+            sequence_length: Some(11),
+            learning_rate: Some(0.12),
+            optimizer: Some(OptimizerKind::Sgd),
+            momentum: Some(0.13),
+            nesterov: true,
+            weight_decay: Some(0.14),
+            average_after: Some(15),
+            schedule: Some(ScheduleKind::Step),
+            warm_up: Some(16),
+            decay: Some(0.17),
+            decay_every: Some(18),
+            plateau_patience: Some(19),
+            patience: Some(20),
+            clip_value: Some(Limit::Most(21.0)),
+            clip_norm: Some(Limit::None),
+            seed: Some(22),
+            threads: Some(23),
+            checkpoint_every: Some(24),
+            task: Some("task".into()),
+        };
+        assert_eq!(Options::default().or(file.clone()), file);
+        assert_eq!(Options::parse(&toml::to_string(&file).unwrap()).unwrap(), file);
+        let typed =
+            Options { momentum: Some(0.5), clip_norm: Some(Limit::Most(1.0)), ..file.clone() };
+        assert_eq!(typed.clone().or(file), typed);
+    }
+
+    #[test]
     fn a_wrong_file_is_named_by_line() {
         let message = Options::parse("seed = 1\nhiden-size = 64\n").unwrap_err().to_string();
         assert!(message.starts_with("line 2: unknown field `hiden-size`"), "{message}");

@@ -124,7 +124,10 @@ pub(super) fn start(
     let run =
         Run { folder, corpus, training, metrics, compute, save_every: options.checkpoint_every };
     describe(&run, quiet);
-    let Settings { dropout, num_layers, .. } = run.training.settings;
+    let Settings { dropout, num_layers, warm_up, .. } = run.training.settings;
+    if warm_up > run.training.total_steps() {
+        remark(quiet, "the run ends before it is warm: it never takes the whole learning rate");
+    }
     if dropout > 0.0 && num_layers == 1 {
         remark(quiet, "dropout acts between layers: with one layer it does nothing");
     }
