@@ -39,7 +39,7 @@ pub enum TrainingError {
     /// The gradients are finite and their squares, which Adam and RMSprop need, are not.
     #[error(
         "the gradients' norm of {norm} at step {step} is too large for {number}: its square \
-         overflows; a lower learning rate helps"
+         overflows; a lower learning rate or weight decay helps"
     )]
     GradientTooLarge {
         /// The step, counted from 1.
