@@ -35,15 +35,32 @@ pub fn clip_by_global_norm<T: Real>(
     most: f64,
 ) -> f64 {
     require_limit("norm", most);
-    let norm = norm::sum_of_squares(compute, gradients.as_slice()).sqrt();
-    if norm.is_finite() && norm > most {
-        let scale = T::from_f64(most / norm);
-        let level = compute.level();
-        compute.split(gradients.as_mut_slice(), LEAST_NUMBERS, &|part: &mut [T]| {
-            level.run(Scale { part, scale });
-        });
-    }
+    let norm = global_norm(compute, gradients);
+    limit_norm(compute, gradients, norm, most);
     norm
+}
+
+/// The square root of the sum of squares over all parameters.
+pub(crate) fn global_norm<T: Real>(compute: &Compute, gradients: &Parameters<T>) -> f64 {
+    norm::sum_of_squares(compute, gradients.as_slice()).sqrt()
+}
+
+/// Scales gradients of this norm so that it is at most `most`; says whether it was more.
+pub(crate) fn limit_norm<T: Real>(
+    compute: &Compute,
+    gradients: &mut Parameters<T>,
+    norm: f64,
+    most: f64,
+) -> bool {
+    if !norm.is_finite() || norm <= most {
+        return false;
+    }
+    let scale = T::from_f64(most / norm);
+    let level = compute.level();
+    compute.split(gradients.as_mut_slice(), LEAST_NUMBERS, &|part: &mut [T]| {
+        level.run(Scale { part, scale });
+    });
+    true
 }
 
 /// Brings every gradient into [-most, most]; says whether one was outside. The direction changes.

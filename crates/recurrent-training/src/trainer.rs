@@ -2,13 +2,14 @@
 //! to whoever drives it.
 
 use recurrent_cells::Parameters;
-use recurrent_kernels::{Compute, Real, norm};
+use recurrent_kernels::{Compute, Real};
 use recurrent_topologies::Probe;
 
+use crate::clip::{global_norm, limit_norm};
 use crate::held_out::HeldOut;
 use crate::{
     ConfigError, HeldOutLoss, HeldOutReport, Loss, Objective, Optimizer, TrainerConfig,
-    clip_by_global_norm, clip_by_value, warm_up,
+    clip_by_value, warm_up,
 };
 
 /// Why a step was refused. The parameters are those before the step, and so is all else that the
@@ -147,11 +148,10 @@ where
         if !loss.sum.is_finite() {
             return Err(TrainingError::NonFiniteLoss { step, loss: loss.mean() });
         }
-        let global_norm = |of: &Parameters<T>| norm::sum_of_squares(compute, of.as_slice()).sqrt();
-        let gradient_norm = global_norm(gradients);
+        let gradient_norm = global_norm(compute, gradients);
         let decay = config.optimizer.coupled_decay();
         let largest = match decay > 0.0 {
-            true => gradient_norm + decay * global_norm(parameters),
+            true => gradient_norm + decay * global_norm(compute, parameters),
             false => gradient_norm,
         };
         // A square that overflows in a second moment would stop its parameter for good.
@@ -166,7 +166,8 @@ where
         let mut clipped =
             config.clip_value.is_some_and(|most| clip_by_value(compute, gradients, most));
         if let Some(most) = config.clip_norm {
-            clipped |= clip_by_global_norm(compute, gradients, most) > most;
+            let norm = if clipped { global_norm(compute, gradients) } else { gradient_norm };
+            clipped |= limit_norm(compute, gradients, norm, most);
         }
         optimizer.step(compute, parameters, gradients, learning_rate, step);
         objective.commit();
