@@ -14,16 +14,22 @@ mod objective;
 pub use objective::{Loss, ManyToManyObjective, Objective};
 
 mod clip;
-pub use clip::clip_by_global_norm;
+pub use clip::{clip_by_global_norm, clip_by_value};
 
 mod optimizer;
 pub use optimizer::{Optimizer, OptimizerConfig};
 
 mod schedule;
-pub use schedule::Schedule;
+pub use schedule::{Schedule, warm_up};
+
+mod held_out;
+pub use held_out::{HeldOutLoss, HeldOutReport};
+
+mod config;
+pub use config::{ConfigError, TrainerConfig};
 
 mod trainer;
-pub use trainer::{ConfigError, StepReport, Trainer, TrainerConfig, TrainingError};
+pub use trainer::{StepReport, Trainer, TrainingError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

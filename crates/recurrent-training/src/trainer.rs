@@ -2,106 +2,15 @@
 //! to whoever drives it.
 
 use recurrent_cells::Parameters;
-use recurrent_kernels::{Compute, Real, norm};
+use recurrent_kernels::{Compute, Real};
 use recurrent_topologies::Probe;
-use serde::{Deserialize, Serialize};
 
-use crate::{Loss, Objective, Optimizer, OptimizerConfig, Schedule, clip_by_global_norm};
-
-/// How to train. Every field counts; none has a default.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainerConfig {
-    /// The optimiser and its constants.
-    pub optimizer: OptimizerConfig,
-    /// The learning rate that the schedule starts from; finite and at least 0.
-    pub learning_rate: f64,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
-    /// The largest global norm of the gradients; above 0. None leaves them as they are.
-    pub clip_norm: Option<f64>,
-}
-
-/// Why a configuration is refused.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A number is not in its range.
-    #[error("{field} must be {range}, not {value}")]
-    Range {
-        /// Which number.
-        field: &'static str,
-        /// What is allowed.
-        range: &'static str,
-        /// What was given.
-        value: f64,
-    },
-    /// A number is in its range, but not once it is rounded to the type of the parameters.
-    #[error("{field} must be {range} in {number}, and {value:e} is not")]
-    Rounded {
-        /// Which number.
-        field: &'static str,
-        /// What is allowed.
-        range: &'static str,
-        /// What was given.
-        value: f64,
-        /// The type: `"f32"` or `"f64"`.
-        number: &'static str,
-    },
-}
-
-impl TrainerConfig {
-    /// Checks every number.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the first that is out of range.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let error = |field, range, value| ConfigError::Range { field, range, value };
-        self.out_of_range(|value| value).map_or(Ok(()), |(f, r, v)| Err(error(f, r, v)))
-    }
-
-    /// Checks every number as it is and as the arithmetic in `T` will see it. An epsilon of 1e-50
-    /// is 0 in `f32`, and Adam would divide 0 by 0.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the first that is out of range.
-    pub fn check_for<T: Real>(&self) -> Result<(), ConfigError> {
-        self.check()?;
-        let number = T::NAME;
-        let error = |field, range, value| ConfigError::Rounded { field, range, value, number };
-        let round = |value| T::from_f64(value).to_f64();
-        self.out_of_range(round).map_or(Ok(()), |(f, r, v)| Err(error(f, r, v)))
-    }
-
-    /// The first number that is out of its range after `round`: its name, its range, its value.
-    fn out_of_range(
-        &self,
-        round: impl Fn(f64) -> f64,
-    ) -> Option<(&'static str, &'static str, f64)> {
-        let positive = |value: f64| round(value) > 0.0;
-        let finite = |value: f64| round(value).is_finite();
-        let fraction = |value: f64| (0.0..1.0).contains(&round(value));
-
-        let rate = self.learning_rate;
-        let mut checks =
-            vec![("the learning rate", "finite and at least 0", rate, finite(rate) && rate >= 0.0)];
-        if let Some(most) = self.clip_norm {
-            checks.push(("the clip norm", "above 0", most, positive(most)));
-        }
-        if let OptimizerConfig::Adam { beta1, beta2, epsilon } = self.optimizer {
-            let first_rate = rate / (1.0 - beta1);
-            checks.extend([
-                ("Adam's beta1", "in [0, 1)", beta1, fraction(beta1)),
-                ("Adam's beta2", "in [0, 1)", beta2, fraction(beta2)),
-                ("Adam's epsilon", "above 0", epsilon, positive(epsilon)),
-                ("Adam's epsilon", "finite", epsilon, finite(epsilon)),
-                ("the learning rate / (1 - beta1)", "finite", first_rate, finite(first_rate)),
-            ]);
-        }
-        let refused = checks.into_iter().find(|&(.., ok)| !ok);
-        refused.map(|(field, range, value, _)| (field, range, value))
-    }
-}
+use crate::clip::{global_norm, limit_norm};
+use crate::held_out::HeldOut;
+use crate::{
+    ConfigError, HeldOutLoss, HeldOutReport, Loss, Objective, Optimizer, TrainerConfig,
+    clip_by_value, warm_up,
+};
 
 /// Why a step was refused. The parameters are those before the step, and so is all else that the
 /// next step depends on.
@@ -128,15 +37,15 @@ pub enum TrainingError {
         /// The first parameter concerned.
         parameter: String,
     },
-    /// The gradients are finite and their squares, which Adam needs, are not.
+    /// The gradients are finite and their squares, which Adam and RMSprop need, are not.
     #[error(
         "the gradients' norm of {norm} at step {step} is too large for {number}: its square \
-         overflows; a lower learning rate helps"
+         overflows; a lower learning rate or weight decay helps"
     )]
     GradientTooLarge {
         /// The step, counted from 1.
         step: u64,
-        /// The global norm before clipping.
+        /// The global norm before clipping, and with what weight decay can add to it at most.
         norm: f64,
         /// The type: `"f32"` or `"f64"`.
         number: &'static str,
@@ -154,7 +63,7 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// The global norm of the gradients before clipping.
     pub gradient_norm: f64,
-    /// The gradients were scaled down.
+    /// The gradients were clipped, by value or by norm.
     pub clipped: bool,
 }
 
@@ -166,6 +75,7 @@ pub struct Trainer<T, O> {
     parameters: Parameters<T>,
     gradients: Parameters<T>,
     optimizer: Optimizer<T>,
+    held_out: HeldOut,
     steps: u64,
 }
 
@@ -187,7 +97,18 @@ where
         config.check_for::<T>()?;
         let gradients = parameters.zeros_like();
         let optimizer = Optimizer::new(config.optimizer, &parameters);
-        Ok(Trainer { config, compute, objective, parameters, gradients, optimizer, steps: 0 })
+        let held_out = HeldOut::new(&config);
+        let steps = 0;
+        Ok(Trainer {
+            config,
+            compute,
+            objective,
+            parameters,
+            gradients,
+            optimizer,
+            held_out,
+            steps,
+        })
     }
 
     /// Learns from one batch.
@@ -218,38 +139,90 @@ where
         batch: &O::Batch,
         probe: &impl Probe<T>,
     ) -> Result<StepReport, TrainingError> {
-        let Trainer { config, compute, objective, parameters, gradients, optimizer, steps } = self;
+        let learning_rate = self.learning_rate();
+        let Trainer { config, compute, objective, parameters, gradients, optimizer, steps, .. } =
+            self;
         let step = *steps + 1;
         gradients.as_mut_slice().fill(T::ZERO);
         let loss = objective.gradients(compute, parameters, batch, *steps, gradients, probe);
         if !loss.sum.is_finite() {
             return Err(TrainingError::NonFiniteLoss { step, loss: loss.mean() });
         }
-        let gradient_norm = match config.clip_norm {
-            Some(most) => clip_by_global_norm(compute, gradients, most),
-            None => norm::sum_of_squares(compute, gradients.as_slice()).sqrt(),
+        let gradient_norm = global_norm(compute, gradients);
+        let decay = config.optimizer.coupled_decay();
+        let largest = match decay > 0.0 {
+            true => gradient_norm + decay * global_norm(compute, parameters),
+            false => gradient_norm,
         };
-        // A square that overflows in Adam's second moment would stop its parameter for good.
-        if !T::from_f64(gradient_norm * gradient_norm).is_finite() {
+        // A square that overflows in a second moment would stop its parameter for good.
+        if !T::from_f64(largest * largest).is_finite() {
             return Err(match gradients.first_non_finite() {
                 Some(name) => {
                     TrainingError::NonFiniteGradient { step, parameter: name.to_string() }
                 }
-                None => {
-                    let (norm, number) = (gradient_norm, T::NAME);
-                    TrainingError::GradientTooLarge { step, norm, number }
-                }
+                None => TrainingError::GradientTooLarge { step, norm: largest, number: T::NAME },
             });
         }
-        let learning_rate = config.schedule.learning_rate(config.learning_rate, *steps);
+        let mut clipped =
+            config.clip_value.is_some_and(|most| clip_by_value(compute, gradients, most));
+        if let Some(most) = config.clip_norm {
+            let norm = if clipped { global_norm(compute, gradients) } else { gradient_norm };
+            clipped |= limit_norm(compute, gradients, norm, most);
+        }
         optimizer.step(compute, parameters, gradients, learning_rate, step);
         objective.commit();
         *steps = step;
-        let clipped = config.clip_norm.is_some_and(|most| gradient_norm > most);
         Ok(StepReport { step, loss, learning_rate, gradient_norm, clipped })
     }
 
-    /// The parameters.
+    /// Takes a loss on held-out data into account, measured with
+    /// [`evaluation_parameters`](Self::evaluation_parameters). A plateau may lower the learning
+    /// rate, NT-ASGD may begin to average, patience may end; the report says so. Whoever has
+    /// nothing held out need not call it, and then none of this happens.
+    pub fn observe_held_out(&mut self, loss: f64) -> HeldOutReport {
+        let next = HeldOutLoss { step: self.steps, loss };
+        let report = self.held_out.observe(&self.config, next);
+        if report.averaging_began {
+            self.optimizer.begin_average(&self.parameters, self.steps);
+        }
+        report
+    }
+
+    /// The held-out losses so far, in the order in which they were observed.
+    pub fn held_out_losses(&self) -> &[HeldOutLoss] {
+        self.held_out.losses()
+    }
+
+    /// How many held-out losses in a row, the last one included, were no better than the best.
+    pub fn without_better(&self) -> u64 {
+        self.held_out.without_better()
+    }
+
+    /// As many held-out losses in a row as the configured patience were no better than the best.
+    /// The trainer does not stop by itself.
+    pub fn is_out_of_patience(&self) -> bool {
+        self.held_out.is_out_of_patience(&self.config)
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        let TrainerConfig { schedule, warm_up: steps, .. } = self.config;
+        let base = self.held_out.base_rate();
+        schedule.learning_rate(base, self.steps) * warm_up(self.steps, steps)
+    }
+
+    /// The parameters to be evaluated, used and kept: NT-ASGD's average once it has begun, else
+    /// those that the next step starts from.
+    pub fn evaluation_parameters(&self) -> &Parameters<T> {
+        self.optimizer.average().unwrap_or(&self.parameters)
+    }
+
+    /// [`evaluation_parameters`](Self::evaluation_parameters) are an average.
+    pub fn averages(&self) -> bool {
+        self.optimizer.average().is_some()
+    }
+
+    /// The parameters that the next step starts from.
     pub fn parameters(&self) -> &Parameters<T> {
         &self.parameters
     }
@@ -270,8 +243,9 @@ where
     }
 
     /// Calls `f` with the name and the numbers of everything that the next step depends on, in a
-    /// fixed order: parameters, the optimiser's moments, what the objective carries. Together with
-    /// [`steps`](Self::steps) they are the whole state of a training.
+    /// fixed order: parameters, the optimiser's moments and average, what the objective carries.
+    /// Together with [`steps`](Self::steps) and [`held_out_losses`](Self::held_out_losses) they are
+    /// the whole state of a training.
     pub fn visit(&self, mut f: impl FnMut(&str, &[usize], &[T])) {
         let mut visit = |group: &str, parameters: &Parameters<T>| {
             parameters.visit(|entry, data| {
@@ -283,21 +257,31 @@ where
         for (name, moment) in self.optimizer.moments() {
             visit(name, moment);
         }
+        if let Some(average) = self.optimizer.average() {
+            visit("average", average);
+        }
         self.objective.visit(&mut |name, data| {
             f(&format!("carried/{name}"), &[data.len()], data);
         });
     }
 
-    /// Puts back what [`visit`](Self::visit) gave, and the number of steps. `f` fills each block;
-    /// at its first error everything stops and the trainer must not be used further.
+    /// Puts back what [`visit`](Self::visit) gave, the number of steps and the held-out losses. `f`
+    /// fills each block; at its first error everything stops and the trainer must not be used
+    /// further.
     ///
     /// # Errors
     /// The first error of `f`.
     pub fn restore<E>(
         &mut self,
         steps: u64,
+        held_out: &[HeldOutLoss],
         mut f: impl FnMut(&str, &[usize], &mut [T]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.held_out = HeldOut::new(&self.config);
+        for &loss in held_out {
+            self.held_out.observe(&self.config, loss);
+        }
+        self.optimizer.restore_average(self.held_out.average_since());
         let mut result = Ok(());
         let mut fill = |name: &str, shape: &[usize], data: &mut [T]| {
             if result.is_ok() {
@@ -313,6 +297,9 @@ where
         restore("parameters", &mut self.parameters);
         for (name, moment) in self.optimizer.moments_mut() {
             restore(name, moment);
+        }
+        if let Some(average) = self.optimizer.average_mut() {
+            restore("average", average);
         }
         self.objective.visit_mut(&mut |name, data| {
             fill(&format!("carried/{name}"), &[data.len()], data);

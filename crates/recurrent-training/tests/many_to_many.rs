@@ -73,7 +73,10 @@ const ADAM: TrainerConfig = TrainerConfig {
     optimizer: OptimizerConfig::ADAM,
     learning_rate: 0.02,
     schedule: Schedule::Cosine { steps: 40 },
+    warm_up: 0,
+    clip_value: None,
     clip_norm: Some(0.5),
+    patience: None,
 };
 
 type SmallTrainer = Trainer<f32, ManyToManyObjective<f32>>;
@@ -250,8 +253,11 @@ impl Objective<f32> for Constant {
 
 #[test]
 fn gradients_whose_square_overflows_are_refused() {
-    for clip_norm in [None, Some(1.0)] {
-        let config = TrainerConfig { clip_norm, ..ADAM };
+    let limits = [(None, None), (None, Some(1.0)), (Some(1.0), None), (Some(1.0), Some(1.0))];
+    for (optimizer, (clip_value, clip_norm)) in
+        optimizers().into_iter().flat_map(|optimizer| limits.map(|limit| (optimizer, limit)))
+    {
+        let config = TrainerConfig { optimizer, clip_value, clip_norm, ..ADAM };
         let (_, parameters) = build::<f32>(&small(0.0));
         let step = |gradient: f32| {
             let (config, parameters) = (config.clone(), parameters.clone());
@@ -276,54 +282,107 @@ fn gradients_whose_square_overflows_are_refused() {
 fn a_refused_step_can_be_followed_by_another() {
     let text = text(200);
     let windows = Windows::new(&text, 4, 10);
-    let mut whole = trainer(ADAM, 0.2, 1, 4);
-    train(&mut whole, &windows, 3);
-    let mut disturbed = trainer(ADAM, 0.2, 1, 4);
-    train(&mut disturbed, &windows, 2);
-    let weight = |trainer: &mut SmallTrainer, value: f32| {
-        let mut old = 0.0;
-        let result = trainer.restore(2, |name, _, data: &mut [f32]| {
-            if name == "parameters/readout.weight" {
-                old = std::mem::replace(&mut data[0], value);
+    for optimizer in optimizers() {
+        let begin = || {
+            let config = TrainerConfig { optimizer, ..ADAM };
+            let mut trainer = trainer(config, 0.2, 1, 4);
+            for loss in [1.0, 1.0, 2.0] {
+                trainer.observe_held_out(loss);
             }
-            Ok::<_, ()>(())
-        });
-        result.unwrap();
-        old
-    };
-    let old = weight(&mut disturbed, f32::NAN);
-    // Neither a window that carries the state nor one that starts anew may leave a trace.
-    for index in [2, 0] {
-        disturbed.step(&windows.get(index)).unwrap_err();
+            trainer
+        };
+        let mut whole = begin();
+        train(&mut whole, &windows, 3);
+        let mut disturbed = begin();
+        train(&mut disturbed, &windows, 2);
+        let seen = disturbed.held_out_losses().to_vec();
+        let weight = |trainer: &mut SmallTrainer, value: f32| {
+            let mut old = 0.0;
+            let result = trainer.restore(2, &seen, |name, _, data: &mut [f32]| {
+                if name == "parameters/readout.weight" {
+                    old = std::mem::replace(&mut data[0], value);
+                }
+                Ok::<_, ()>(())
+            });
+            result.unwrap();
+            old
+        };
+        let old = weight(&mut disturbed, f32::NAN);
+        // Neither a window that carries the state nor one that starts anew may leave a trace.
+        for index in [2, 0] {
+            disturbed.step(&windows.get(index)).unwrap_err();
+        }
+        weight(&mut disturbed, old);
+        disturbed.step(&windows.get(2)).unwrap();
+        assert_eq!(numbers(&disturbed), numbers(&whole), "{optimizer:?}");
     }
-    weight(&mut disturbed, old);
-    disturbed.step(&windows.get(2)).unwrap();
-    assert_eq!(numbers(&disturbed), numbers(&whole));
+}
+
+/// Every optimiser, with everything that it can keep.
+fn optimizers() -> [OptimizerConfig; 6] {
+    let (momentum, weight_decay) = (0.6, 0.01);
+    [
+        OptimizerConfig::ADAM,
+        OptimizerConfig::ADAM_W,
+        OptimizerConfig::SGD,
+        OptimizerConfig::Sgd { momentum, dampening: 0.1, nesterov: false, weight_decay },
+        OptimizerConfig::RmsProp {
+            alpha: 0.9,
+            epsilon: 1e-3,
+            momentum,
+            centered: true,
+            weight_decay,
+        },
+        OptimizerConfig::NtAsgd { average_after: 1, weight_decay },
+    ]
+}
+
+/// A loss that falls, then rises: averaging begins, and a plateau lowers the rate.
+fn held_out(step: u64) -> f64 {
+    (step as f64 - 4.0).abs()
 }
 
 #[test]
 fn a_restored_training_goes_on_with_the_same_bits() {
-    for optimizer in [OptimizerConfig::ADAM, OptimizerConfig::Sgd] {
-        let config = TrainerConfig { optimizer, ..ADAM };
+    for optimizer in optimizers() {
+        let schedule =
+            Schedule::Plateau { factor: 0.5, patience: 0, threshold: 1e-4, minimum: 0.0 };
+        let config = TrainerConfig { optimizer, schedule, warm_up: 9, ..ADAM };
         let text = text(900);
         let windows = Windows::new(&text, 6, 8);
-        let mut whole = trainer(config.clone(), 0.2, 1, 6);
-        train(&mut whole, &windows, 7);
-        let saved = numbers(&whole);
-        let losses = train(&mut whole, &windows, 9);
+        let go_on = |trainer: &mut SmallTrainer, steps: u64| -> Vec<f64> {
+            let one = |_| {
+                let loss = train(trainer, &windows, 1)[0];
+                trainer.observe_held_out(held_out(trainer.steps()));
+                loss
+            };
+            (0..steps).map(one).collect()
+        };
+        // Before and after averaging begins.
+        for done in [3, 7] {
+            let mut whole = trainer(config.clone(), 0.2, 1, 6);
+            go_on(&mut whole, done);
+            let (saved, seen) = (numbers(&whole), whole.held_out_losses().to_vec());
+            let losses = go_on(&mut whole, 9);
 
-        let mut resumed = trainer(config, 0.2, 1, 6);
-        let mut blocks = saved.iter();
-        resumed
-            .restore(7, |name, _, data| {
-                let (saved_name, saved) = blocks.next().ok_or("too few")?;
-                assert_eq!(saved_name, name);
-                data.copy_from_slice(saved);
-                Ok::<_, &str>(())
-            })
-            .unwrap();
-        assert_eq!(train(&mut resumed, &windows, 9), losses);
-        assert_eq!(numbers(&resumed), numbers(&whole));
+            let mut resumed = trainer(config.clone(), 0.2, 1, 6);
+            let mut blocks = saved.iter();
+            resumed
+                .restore(done, &seen, |name, _, data| {
+                    let (saved_name, saved) = blocks.next().ok_or("too few")?;
+                    assert_eq!(saved_name, name);
+                    data.copy_from_slice(saved);
+                    Ok::<_, &str>(())
+                })
+                .unwrap();
+            assert_eq!(go_on(&mut resumed, 9), losses, "{optimizer:?}");
+            assert_eq!(numbers(&resumed), numbers(&whole), "{optimizer:?}");
+            assert_eq!(resumed.held_out_losses(), whole.held_out_losses());
+            assert_eq!(resumed.learning_rate(), whole.learning_rate());
+            assert!(whole.learning_rate() < config.learning_rate, "the plateau did nothing");
+            let averages = matches!(optimizer, OptimizerConfig::NtAsgd { .. });
+            assert_eq!(whole.averages(), averages, "{optimizer:?}");
+        }
     }
 }
 
@@ -364,7 +423,7 @@ fn what_is_not_finite_never_reaches_the_parameters() {
     train(&mut trainer, &windows, 2);
     // An infinite weight in the readout makes the loss NaN.
     trainer
-        .restore(2, |name, _, data: &mut [f32]| {
+        .restore(2, &[], |name, _, data: &mut [f32]| {
             if name == "parameters/readout.weight" {
                 data[0] = f32::INFINITY;
             }
@@ -390,7 +449,7 @@ fn numbers_out_of_range_are_refused() {
         assert!(message.contains("clip norm must be above 0"), "{message}");
     }
     let adam = |beta1, beta2, epsilon| TrainerConfig {
-        optimizer: OptimizerConfig::Adam { beta1, beta2, epsilon },
+        optimizer: OptimizerConfig::Adam { beta1, beta2, epsilon, weight_decay: 0.0 },
         ..ADAM
     };
     // Good in f64 and degenerate in f32.

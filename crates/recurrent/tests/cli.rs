@@ -8,132 +8,34 @@ use std::{
     fs,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
 };
 
 use serde_json::Value;
 
-/// A folder of its own, in which the program runs.
-struct Place(tempfile::TempDir);
+#[path = "support/place.rs"]
+mod place;
 
-/// What the program said and how it ended.
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
+use place::{ALL, Place, TRAIN, assert_one_line, text};
 
-impl Place {
-    /// A place with `text.txt`, 8,000 characters.
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
-        place.write("text.txt", text(8_000));
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_recurrent"));
-        command.args(arguments.split_whitespace()).current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Ended {
-        let output = self.command(arguments).output().unwrap();
-        Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Runs what must not fail, and gives its results.
-    #[track_caller]
-    fn done(&self, arguments: &str) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, Some(0), "{arguments}: {}", ended.stderr);
-        ended.stdout
-    }
-
-    /// Starts a training with a checkpoint every 5 steps, and waits until an epoch is over.
-    fn start(&self, arguments: &str, run: &str) -> Child {
-        let mut command = self.command(&format!("{arguments} --checkpoint-every 5 --out {run}"));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let began = Instant::now();
-        while !self.path(run).join("best.ckpt").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "{run}: ended before we looked");
-            assert!(began.elapsed() < Duration::from_secs(60), "{run}: no checkpoint");
-            thread::sleep(Duration::from_millis(1));
-        }
-        child
-    }
-
-    /// Every file below, with its bytes; folders have none.
-    fn everything(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        let mut found = BTreeMap::new();
-        let mut folders = vec![self.0.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path.clone());
-                    found.insert(path, None);
-                } else {
-                    let bytes = fs::read(&path).unwrap();
-                    found.insert(path, Some(bytes));
-                }
+/// Every file below, with its bytes; folders have none.
+fn everything(place: &Place) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![place.path("")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.clone());
+                found.insert(path, None);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                found.insert(path, Some(bytes));
             }
         }
-        found
     }
-
-    #[track_caller]
-    fn assert_equal_runs(&self, left: &str, right: &str, files: &[&str]) {
-        for file in files {
-            let same =
-                self.read(&format!("{left}/{file}")) == self.read(&format!("{right}/{file}"));
-            assert!(same, "{left} and {right} differ in {file}");
-        }
-    }
+    found
 }
-
-/// Words in no order, of which some are rare.
-fn text(length: usize) -> String {
-    const WORDS: [&str; 8] = ["the", "river", "runs", "past", "a", "mill", "and", "sings"];
-    let mut text = String::new();
-    let mut state = 1u32;
-    for number in 0.. {
-        if text.len() >= length {
-            break;
-        }
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        text.push_str(WORDS[(state >> 24) as usize % WORDS.len()]);
-        match number % 50 {
-            49 => text.push_str(&format!(" once{}.\n", "xyzv".repeat(number / 50 % 5 + 1))),
-            9 | 19 | 29 | 39 => text.push('\n'),
-            _ => text.push(' '),
-        }
-    }
-    text
-}
-
-const TRAIN: &str = "train language-model --data text.txt --hidden-size 8 --batch-size 8 \
-                     --sequence-length 16 --learning-rate 0.01";
-
-const ALL: [&str; 3] = ["last.ckpt", "best.ckpt", "metrics.jsonl"];
 
 #[test]
 fn a_text_is_learnt_judged_continued_and_inspected() {
@@ -216,7 +118,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
             );
             place.done(&format!("{train} --out whole"));
 
-            let mut child = place.start(&train, "killed");
+            let mut child = place.start(&train, "killed", 1);
             child.kill().unwrap();
             assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended before the kill");
             assert_ne!(place.read("killed/last.ckpt"), place.read("whole/last.ckpt"));
@@ -235,7 +137,7 @@ fn an_interrupted_run_saves_exits_130_and_resumes_to_the_same_bytes() {
     let place = Place::new();
     let train = format!("{TRAIN} --num-layers 2 --dropout 0.3 --epochs 6");
     place.done(&format!("{train} --out whole"));
-    let child = place.start(&train, "stopped");
+    let child = place.start(&train, "stopped", 1);
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     let output = child.wait_with_output().unwrap();
@@ -298,15 +200,6 @@ fn a_run_keeps_the_settings_that_it_began_with() {
     assert_one_line(&ended.stderr, "run/config.toml: was changed");
 }
 
-#[track_caller]
-fn assert_one_line(stderr: &str, part: &str) {
-    assert!(stderr.starts_with("error: "), "{stderr:?}");
-    assert!(stderr.contains(part), "no {part:?} in {stderr:?}");
-    // Errors of the argument parser end in a pointer to the help.
-    let one = stderr.lines().count() == 1 && stderr.ends_with('\n');
-    assert!(one || stderr.ends_with("For more information, try '--help'.\n"), "{stderr:?}");
-}
-
 /// Arguments of which `{TRAIN}` is a good training without its `--out`, the exit code, and a part
 /// of the message.
 const REFUSED: &[(&str, i32, &str)] = &[
@@ -357,7 +250,33 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("train language-model --hidden-size 150000 --out out", 1, "GB of memory, more than there is"),
     ("TRAIN --out out --dropout 1.5", 2, "dropout must be at least 0 and below 1, not 1.5"),
     ("TRAIN --out out --dropout -0.5", 2, "dropout must be at least 0 and below 1, not -0.5"),
-    ("TRAIN --out out --clip-norm 0", 2, "the clip norm must be above 0"),
+    ("TRAIN --out out --clip-norm 0", 2, "the clip norm must be above 0, not 0"),
+    ("TRAIN --out out --clip-norm NaN", 2, "the clip norm must be above 0, not NaN"),
+    ("TRAIN --out out --clip-norm off", 2, "expected a number or none"),
+    ("TRAIN --out out --clip-value -1", 2, "the clip value must be above 0, not -1"),
+    ("TRAIN --out out --clip-value 1e-60", 2, "clip value must be above 0 in f32"),
+    ("TRAIN --out out --patience 0", 2, "the patience must be at least 1, not 0"),
+    ("TRAIN --out out --warm-up -1", 2, "invalid value '-1'"),
+    ("TRAIN --out out --optimizer sgd --momentum 1", 2, "momentum must be in [0, 1), not 1"),
+    ("TRAIN --out out --weight-decay -0.1", 2, "weight decay must be finite and at least 0"),
+    ("TRAIN --out out --optimizer adamw --weight-decay 101", 2, "must be at most 1"),
+    ("TRAIN --out out --schedule step --decay 1", 2, "factor must be above 0 and below 1, not 1"),
+    ("TRAIN --out out --schedule step --decay-every 0", 2, "--decay-every: it must be at least 1"),
+    // Options without a meaning.
+    ("TRAIN --out out --momentum 0.9", 2, "--momentum: adam has a momentum of its own"),
+    ("TRAIN --out out --optimizer adamw --momentum 0", 2, "--momentum: adamw has a momentum"),
+    ("TRAIN --out out --optimizer nt-asgd --momentum 0.9", 2, "--momentum: nt-asgd has none"),
+    ("TRAIN --out out --nesterov", 2, "--nesterov: only sgd has it, not adam"),
+    ("TRAIN --out out --optimizer rmsprop --momentum 0.9 --nesterov", 2, "has it, not rmsprop"),
+    ("TRAIN --out out --optimizer sgd --nesterov", 2, "give that too, such as --momentum 0.9"),
+    ("TRAIN --out out --average-after 3", 2, "--average-after: adam does not average"),
+    ("TRAIN --out out --decay 0.5", 2, "--decay: a constant learning rate has no factor"),
+    ("TRAIN --out out --schedule cosine --decay 0.5", 2, "--decay: a cosine learning rate has no"),
+    ("TRAIN --out out --schedule plateau --decay-every 2", 2, "only --schedule step has it"),
+    ("TRAIN --out out --schedule step --plateau-patience 2", 2, "only --schedule plateau has it"),
+    ("TRAIN --out out --config momentum.toml", 2, "--momentum: adam has a momentum of its own"),
+    ("TRAIN --out out --config decay.toml", 2, "--decay: a constant learning rate has no factor"),
+    ("TRAIN --out out --config limit.toml", 1, "expected a number or \"none\""),
     ("TRAIN --out out --forget-bias 1e39", 2, "--forget-bias must be a finite f32"),
     ("TRAIN --out out --cell gru --forget-bias 1", 2, "a gru has no forget gate"),
     // Names.
@@ -411,6 +330,9 @@ fn what_is_wrong_is_said_in_one_line_and_nothing_is_written() {
     place.write("key.toml", "seed = 1\nhiden-size = 3\n");
     place.write("type.toml", "epochs = \"many\"\n");
     place.write("task.toml", "task = \"classify\"\n");
+    place.write("momentum.toml", "momentum = 0.9\n");
+    place.write("decay.toml", "schedule = \"constant\"\ndecay = 0.5\n");
+    place.write("limit.toml", "clip-norm = \"off\"\n");
     place.write("both.toml", "one-hot = true\nembedding-size = 4\n");
     fs::create_dir(place.path("folder")).unwrap();
     place.write("folder/mine.txt", "not to be touched");
@@ -436,13 +358,13 @@ fn what_is_wrong_is_said_in_one_line_and_nothing_is_written() {
     broken("changed", "config.toml", Some(config.replace("text.txt", "changed.txt").into()));
     place.write("changed.txt", text(8_000).replacen('a', "b", 1));
 
-    let before = place.everything();
+    let before = everything(&place);
     for &(arguments, code, part) in REFUSED {
         let ended = place.run(&arguments.replace("TRAIN", TRAIN));
         assert_eq!(ended.code, Some(code), "{arguments}: {}", ended.stderr);
         assert_eq!(ended.stdout, "", "{arguments}");
         assert_one_line(&ended.stderr, part);
-        assert!(place.everything() == before, "{arguments}: changed a file");
+        assert!(everything(&place) == before, "{arguments}: changed a file");
     }
 }
 

@@ -7,10 +7,10 @@ use recurrent_kernels::random::Generator;
 use recurrent_topologies::{Sampler, Sampling};
 
 use super::generate::{GENERATION, Writer};
+use super::options::ScheduleKind;
 use super::train::{Run, start, train_loop};
 use super::{Options, Outcome, print_line, remark, usage};
 use crate::run::{Interrupt, Progress};
-use crate::tasks::language_model::ScheduleKind;
 
 /// Where a demo writes.
 const FOLDER: &str = "recurrent-demo";
@@ -90,7 +90,7 @@ fn write(run: &Run) -> anyhow::Result<String> {
     let mut writer = Writer::new(
         &run.compute,
         training.model(),
-        training.trainer.parameters().clone(),
+        training.trainer.evaluation_parameters().clone(),
         training.vocabulary.clone(),
         Sampler::new(run.compute.level(), sampling).map_err(usage)?,
         Generator::new(training.settings.seed, GENERATION),

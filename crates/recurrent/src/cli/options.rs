@@ -4,25 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use recurrent_cells::CellKind;
 use recurrent_topologies::TokenEncoding;
-use recurrent_training::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
 use super::usage;
 use crate::data::TokenKind;
-use crate::tasks::language_model::{ScheduleKind, Settings};
+use crate::tasks::language_model::Settings;
 
-/// How the parameters move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// Stochastic gradient descent.
-    Sgd,
-    /// Adam with 0.9, 0.999 and 1e-8.
-    Adam,
-}
+mod learning;
+pub(super) use learning::{Limit, OptimizerKind, ScheduleKind};
 
 fn parse_cell(text: &str) -> Result<CellKind, String> {
     let known = CellKind::ALL.map(CellKind::name).join(", ");
@@ -82,18 +74,49 @@ pub struct Options {
     /// Steps that gradients go back through time [default: 64]
     #[arg(long, value_name = "STEPS")]
     pub sequence_length: Option<usize>,
-    /// How far a step goes [default: 0.002]
+    /// How far a step goes [default: 0.002; sgd and nt-asgd 1]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
     /// What turns gradients into steps [default: adam]
     #[arg(long)]
     pub optimizer: Option<OptimizerKind>,
+    /// How much of a step goes on in the next; sgd and rmsprop only [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub momentum: Option<f64>,
+    /// Looks ahead along the momentum; sgd only
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nesterov: bool,
+    /// Pulls every parameter towards zero [default: 0; adamw 0.01]
+    #[arg(long, value_name = "SHARE")]
+    pub weight_decay: Option<f64>,
+    /// Averaging begins at a loss above the best of all but the last N; nt-asgd only [default: 5]
+    #[arg(long, value_name = "N")]
+    pub average_after: Option<u64>,
     /// How the learning rate changes [default: constant]
     #[arg(long)]
     pub schedule: Option<ScheduleKind>,
-    /// The largest norm of all gradients together [default: 5]
-    #[arg(long, value_name = "NORM")]
-    pub clip_norm: Option<f64>,
+    /// Steps over which the learning rate rises at the start [default: 0]
+    #[arg(long, value_name = "STEPS")]
+    pub warm_up: Option<u64>,
+    /// What step, exponential and plateau multiply the rate by [default: 0.5; exponential 0.9]
+    #[arg(long, value_name = "FACTOR")]
+    pub decay: Option<f64>,
+    /// How often a step schedule multiplies [default: 1]
+    #[arg(long, value_name = "EPOCHS")]
+    pub decay_every: Option<u64>,
+    /// Epochs in a row that a plateau schedule lets pass without a better loss [default: 1]
+    #[arg(long, value_name = "EPOCHS")]
+    pub plateau_patience: Option<u64>,
+    /// Ends the run after so many epochs in a row without a better loss [default: none does]
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<u64>,
+    /// The largest magnitude of a gradient's numbers, or none; before --clip-norm [default: none]
+    #[arg(long, value_name = "LIMIT")]
+    pub clip_value: Option<Limit>,
+    /// The largest norm of all gradients together, or none [default: 5]
+    #[arg(long, value_name = "LIMIT")]
+    pub clip_norm: Option<Limit>,
     /// Decides initial values and dropout; the same seed gives the same bits [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -160,7 +183,17 @@ impl Options {
             sequence_length: self.sequence_length.or(other.sequence_length),
             learning_rate: self.learning_rate.or(other.learning_rate),
             optimizer: self.optimizer.or(other.optimizer),
+            momentum: self.momentum.or(other.momentum),
+            nesterov: self.nesterov || other.nesterov,
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            average_after: self.average_after.or(other.average_after),
             schedule: self.schedule.or(other.schedule),
+            warm_up: self.warm_up.or(other.warm_up),
+            decay: self.decay.or(other.decay),
+            decay_every: self.decay_every.or(other.decay_every),
+            plateau_patience: self.plateau_patience.or(other.plateau_patience),
+            patience: self.patience.or(other.patience),
+            clip_value: self.clip_value.or(other.clip_value),
             clip_norm: self.clip_norm.or(other.clip_norm),
             seed: self.seed.or(other.seed),
             threads: self.threads.or(other.threads),
@@ -210,13 +243,13 @@ impl Options {
             steps: self.steps,
             batch_size: self.batch_size.unwrap_or(32),
             sequence_length: self.sequence_length.unwrap_or(64),
-            learning_rate: self.learning_rate.unwrap_or(0.002),
-            optimizer: match self.optimizer.unwrap_or(OptimizerKind::Adam) {
-                OptimizerKind::Sgd => OptimizerConfig::Sgd,
-                OptimizerKind::Adam => OptimizerConfig::ADAM,
-            },
-            schedule: self.schedule.unwrap_or(ScheduleKind::Constant),
-            clip_norm: self.clip_norm.unwrap_or(5.0),
+            learning_rate: self.learning_rate.unwrap_or_else(|| learning::default_rate(self)),
+            optimizer: learning::optimizer(self)?,
+            schedule: learning::schedule(self)?,
+            warm_up: self.warm_up.unwrap_or(0),
+            clip_value: self.clip_value.and_then(Limit::most),
+            clip_norm: self.clip_norm.unwrap_or(Limit::Most(5.0)).most(),
+            patience: self.patience,
             seed: self.seed.unwrap_or(1),
         };
         settings.check().map_err(usage)?;
@@ -259,6 +292,51 @@ mod tests {
         let text = toml::to_string(&both).unwrap();
         assert_eq!(Options::parse(&text).unwrap(), both);
         assert_eq!(both.settings().unwrap().encoding, TokenEncoding::OneHot);
+    }
+
+    #[test]
+    fn no_option_of_a_file_is_lost() {
+        // Without `..`, so that a new option must be named here too.
+        let file = Options {
+            data: Some("data".into()),
+            valid: Some("valid".into()),
+            tokens: Some(TokenKind::Word),
+            min_count: Some(2),
+            cell: Some(CellKind::Gru),
+            hidden_size: Some(3),
+            num_layers: Some(4),
+            embedding_size: Some(5),
+            one_hot: true,
+            dropout: Some(0.6),
+            forget_bias: Some(0.7),
+            epochs: Some(8),
+            steps: Some(9),
+            batch_size: Some(10),
+            sequence_length: Some(11),
+            learning_rate: Some(0.12),
+            optimizer: Some(OptimizerKind::Sgd),
+            momentum: Some(0.13),
+            nesterov: true,
+            weight_decay: Some(0.14),
+            average_after: Some(15),
+            schedule: Some(ScheduleKind::Step),
+            warm_up: Some(16),
+            decay: Some(0.17),
+            decay_every: Some(18),
+            plateau_patience: Some(19),
+            patience: Some(20),
+            clip_value: Some(Limit::Most(21.0)),
+            clip_norm: Some(Limit::None),
+            seed: Some(22),
+            threads: Some(23),
+            checkpoint_every: Some(24),
+            task: Some("task".into()),
+        };
+        assert_eq!(Options::default().or(file.clone()), file);
+        assert_eq!(Options::parse(&toml::to_string(&file).unwrap()).unwrap(), file);
+        let typed =
+            Options { momentum: Some(0.5), clip_norm: Some(Limit::Most(1.0)), ..file.clone() };
+        assert_eq!(typed.clone().or(file), typed);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use clap::Args;
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::write_atomically;
 use recurrent_kernels::Compute;
+use recurrent_training::HeldOutReport;
 use serde::Serialize;
 
 use super::{Options, Outcome, RunArgument, Task, print_line, remark, thousands, usage};
 use crate::data::{Corpus, TokenKind, Vocabulary, source};
 use crate::run::{Interrupt, MetricsLog, Progress, RunFolder};
 use crate::tasks::checkpoint::{self, Resumed};
-use crate::tasks::language_model::{Report, Settings, Training, evaluate};
+use crate::tasks::language_model::{Report, RunSchedule, Settings, Training, evaluate};
 
 /// Where no `--checkpoint-every` is given, a run saves this often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -45,6 +46,9 @@ pub(super) struct ResumeArguments {
     /// Epochs of the whole run, those done included; lifts a limit by --steps [default: as before]
     #[arg(long, value_name = "TOTAL")]
     epochs: Option<u64>,
+    /// Epochs in a row without a better loss that end the run [default: as before]
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<u64>,
     /// Threads; they change the speed and no bit [default: as before]
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
@@ -65,7 +69,7 @@ pub(super) struct Run {
 #[serde(rename_all = "kebab-case", tag = "event")]
 enum Measured {
     Step { step: u64, epoch: u64, loss: f64, learning_rate: f64, gradient_norm: f64, clipped: bool },
-    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: Report },
+    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: Report, averaged: bool },
 }
 
 pub(super) fn train(arguments: TrainArguments, quiet: bool) -> anyhow::Result<Outcome> {
@@ -120,7 +124,10 @@ pub(super) fn start(
     let run =
         Run { folder, corpus, training, metrics, compute, save_every: options.checkpoint_every };
     describe(&run, quiet);
-    let Settings { dropout, num_layers, .. } = run.training.settings;
+    let Settings { dropout, num_layers, warm_up, .. } = run.training.settings;
+    if warm_up > run.training.total_steps() {
+        remark(quiet, "the run ends before it is warm: it never takes the whole learning rate");
+    }
     if dropout > 0.0 && num_layers == 1 {
         remark(quiet, "dropout acts between layers: with one layer it does nothing");
     }
@@ -135,8 +142,11 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     folder.model()?;
     let (file, mut settings, vocabulary) = checkpoint::read_head(&folder.last())
         .map_err(|error| name_the_other(error, &folder.last(), &folder.best()))?;
-    let Settings { epochs, steps, .. } = settings;
-    if (Settings { epochs, steps, ..options.settings()? }) != settings {
+    // A default may have been another when the run began.
+    let learning_rate = options.learning_rate.or(Some(settings.learning_rate));
+    let given = Options { learning_rate, ..options.clone() }.settings()?;
+    let Settings { epochs, steps, patience, .. } = settings;
+    if (Settings { epochs, steps, patience, ..given }) != settings {
         bail!(
             "{}: was changed, and a run goes on with the settings that it began with; change it \
              back, or train a new run with --config and another --out",
@@ -145,8 +155,9 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     }
     if let Some(epochs) = arguments.epochs {
         (settings.epochs, settings.steps) = (epochs, None);
-        settings.check().map_err(usage)?;
     }
+    settings.patience = arguments.patience.or(settings.patience);
+    settings.check().map_err(usage)?;
     let corpus = run_data(&folder, &options, vocabulary.clone())?;
     corpus.require_window(settings.batch_size, settings.sequence_length)?;
     let resumed = checkpoint::resume(&file, settings, vocabulary, compute.clone(), &corpus.train)
@@ -167,8 +178,19 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
             training.trainer.steps().div_ceil(training.windows_per_epoch()),
         )));
     }
+    if training.trainer.is_out_of_patience() {
+        let count = training.trainer.without_better();
+        bail!(usage(format!(
+            "{}: the run ended after {} steps, because {count} {} in a row brought no better \
+             held-out loss; ask for more patience than {count} with --patience",
+            folder.path().display(),
+            thousands(training.trainer.steps()),
+            if count == 1 { "epoch" } else { "epochs" },
+        )));
+    }
     let metrics = MetricsLog::resume(folder.metrics(), metrics_length)?;
     (options.epochs, options.steps) = (Some(training.settings.epochs), training.settings.steps);
+    options.patience = training.settings.patience;
     write_config(&folder, &options)?;
     if metrics.missing() > 0 {
         remark(quiet, format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
@@ -276,7 +298,7 @@ pub(super) fn train_loop(
     progress.start(total, run.training.trainer.steps());
     let (mut saved, mut epoch_began) = (Instant::now(), Instant::now());
     let mut epoch_tokens = 0;
-    while run.training.trainer.steps() < total {
+    while !run.training.is_over() {
         let epoch = run.training.epoch();
         let report = match run.training.step(&run.corpus.train) {
             Ok(report) => report,
@@ -302,7 +324,8 @@ pub(super) fn train_loop(
             })?;
         }
         if run.training.at_epoch_end() {
-            let line = end_epoch(run, epoch, epoch_began.elapsed(), epoch_tokens)?;
+            let line =
+                end_epoch(run, epoch, epoch_began.elapsed(), epoch_tokens, report.learning_rate)?;
             progress.message(&line);
             (saved, epoch_began, epoch_tokens) = (Instant::now(), Instant::now(), 0);
         } else if interrupt.is_requested()
@@ -311,7 +334,7 @@ pub(super) fn train_loop(
             save(run, false)?;
             saved = Instant::now();
         }
-        if interrupt.is_requested() && report.step < total {
+        if interrupt.is_requested() && !run.training.is_over() {
             progress.finish();
             return Ok(Outcome::Interrupted);
         }
@@ -320,35 +343,69 @@ pub(super) fn train_loop(
     Ok(Outcome::Done)
 }
 
-/// Measures, logs and saves after an epoch; gives the line to show.
+/// Measures, logs and saves after an epoch, whose last step had `learning_rate`; gives the line to
+/// show.
 fn end_epoch(
     run: &mut Run,
     epoch: u64,
     elapsed: Duration,
     tokens: usize,
+    learning_rate: f64,
 ) -> anyhow::Result<String> {
-    let parameters: &Parameters<f32> = run.training.trainer.parameters();
+    let parameters: &Parameters<f32> = run.training.trainer.evaluation_parameters();
     let loss = evaluate(&run.compute, run.training.model(), parameters, &run.corpus.valid);
     let held_out = Report::from(loss);
     let train_loss = run.training.epoch_loss.mean();
     let step = run.training.trainer.steps();
-    run.metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out })?;
+    let averaged = run.training.trainer.averages();
+    run.metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out, averaged })?;
     // Saved even if every loss is NaN: a run without a best model would be of no use.
     let is_best = held_out.loss < run.training.best || !run.folder.best().is_file();
     if is_best {
         run.training.best = held_out.loss;
     }
+    let seen = run.training.trainer.observe_held_out(held_out.loss);
     save(run, is_best)?;
-    Ok(format!(
-        "epoch {epoch}/{}: loss {train_loss:.4}, held-out loss {:.4} (perplexity {:.2}), {} \
-         {}/s{}",
+    let mut line = format!(
+        "epoch {epoch}/{}: loss {train_loss:.4}, held-out loss {:.4} (perplexity {:.2}), {} {}/s",
         run.training.settings.epochs,
         held_out.loss,
         held_out.perplexity,
         thousands((tokens as f64 / elapsed.as_secs_f64()) as u64),
         run.training.settings.tokens.plural(),
-        if is_best { "" } else { "; no better than before" },
-    ))
+    );
+    if !is_best {
+        line.push_str("; no better than before");
+    }
+    for remark in changes(&run.training, seen, learning_rate) {
+        line.push_str("; ");
+        line.push_str(&remark);
+    }
+    Ok(line)
+}
+
+/// What changes with the epoch that has just ended, for a person to read.
+fn changes(training: &Training, seen: HeldOutReport, learning_rate: f64) -> Vec<String> {
+    if training.is_over() {
+        let ended = format!("{} in a row, so the run ends", seen.without_better);
+        let early = training.trainer.steps() < training.total_steps();
+        return if early { vec![ended] } else { vec![] };
+    }
+    let mut changes = vec![];
+    let next = training.trainer.learning_rate();
+    let stepped = matches!(training.settings.schedule, RunSchedule::Step { .. });
+    if seen.lowered_rate.is_some() || (stepped && next < learning_rate) {
+        changes.push(format!("the learning rate drops to {}", short(next)));
+    }
+    if seen.averaging_began {
+        changes.push("from here on the average of all parameters counts".into());
+    }
+    changes
+}
+
+/// A number with four digits at most.
+fn short(number: f64) -> f64 {
+    format!("{number:.3e}").parse().unwrap_or(number)
 }
 
 /// Writes `last.ckpt`, and `best.ckpt` too if this is the best state so far.

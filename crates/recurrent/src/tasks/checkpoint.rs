@@ -5,18 +5,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
 use recurrent_topologies::ManyToMany;
-use recurrent_training::Loss;
+use recurrent_training::{HeldOutLoss, Loss};
 
 use super::language_model::{self, Settings, Training};
 use crate::data::Vocabulary;
 
 /// What the checkpoints of this task are called inside.
 pub const KIND: &str = "recurrent.language-model";
+
+const HELD_OUT_STEPS: &str = "held_out/steps";
+const HELD_OUT_LOSSES: &str = "held_out/losses";
 
 /// Fills a checkpoint; `metrics_length` is that of `metrics.jsonl`, `fingerprint` the data's.
 ///
@@ -35,6 +38,11 @@ pub fn save(
     checkpoint.insert("counters", &[counters.len()], counters.to_vec());
     let Loss { sum, count } = training.epoch_loss;
     checkpoint.insert("losses", &[3], vec![sum, count as f64, training.best]);
+    let held_out = training.trainer.held_out_losses();
+    let steps: Vec<u64> = held_out.iter().map(|at| at.step).collect();
+    let losses: Vec<f64> = held_out.iter().map(|at| at.loss).collect();
+    checkpoint.insert(HELD_OUT_STEPS, &[steps.len()], steps);
+    checkpoint.insert(HELD_OUT_LOSSES, &[losses.len()], losses);
     training.trainer.visit(|name, shape, data| checkpoint.insert(name, shape, data.to_vec()));
     Ok(checkpoint)
 }
@@ -96,7 +104,8 @@ pub fn resume(
     let [sum, count, best] = *checkpoint.values::<f64>("losses", &[3])? else {
         unreachable!("a block of three numbers has three numbers")
     };
-    training.trainer.restore(steps, |name, shape, data| {
+    let held_out = held_out(checkpoint, steps, best)?;
+    training.trainer.restore(steps, &held_out, |name, shape, data| {
         data.copy_from_slice(checkpoint.values::<f32>(name, shape)?);
         Ok::<_, anyhow::Error>(())
     })?;
@@ -105,10 +114,33 @@ pub fn resume(
     Ok(Resumed { training, metrics_length, fingerprint })
 }
 
+/// The held-out losses of a training that took `steps` steps.
+fn held_out(
+    checkpoint: &Checkpoint<'_>,
+    steps: u64,
+    best: f64,
+) -> anyhow::Result<Vec<HeldOutLoss>> {
+    let Some(section) = checkpoint.get(HELD_OUT_LOSSES) else {
+        // Older checkpoints have the best one only.
+        return Ok([HeldOutLoss { step: steps, loss: best }]
+            .into_iter()
+            .filter(|at| at.loss.is_finite())
+            .collect());
+    };
+    let losses = section.values::<f64>()?;
+    let at = checkpoint.values::<u64>(HELD_OUT_STEPS, &[losses.len()])?;
+    ensure!(
+        at.is_sorted() && at.iter().all(|&at| at <= steps),
+        "its held-out losses are not in the order of {steps} steps"
+    );
+    Ok(at.iter().zip(losses).map(|(&step, &loss)| HeldOutLoss { step, loss }).collect())
+}
+
 /// A model, its parameters, and the settings and vocabulary that it was trained with.
 pub type Loaded = (ManyToMany<f32>, Parameters<f32>, Settings, Vocabulary);
 
-/// A trained model, for whoever only wants to use it.
+/// A trained model, for whoever only wants to use it. Where there is an average of the parameters,
+/// it is the model.
 ///
 /// # Errors
 /// If the file is no checkpoint of this task, or does not hold what its settings ask for.
@@ -118,10 +150,12 @@ pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
         let model =
             language_model::build(&settings, &vocabulary).map_err(|error| anyhow!(error))?;
         let mut parameters = Parameters::zeros(model.layout().clone());
+        let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
+        let group = if averages { "average" } else { "parameters" };
         let mut result = Ok(());
         parameters.visit_mut(|entry, data| {
             let shape = [entry.slot.columns(), entry.slot.rows()];
-            match checkpoint.values::<f32>(&format!("parameters/{}", entry.name), &shape) {
+            match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
                 Ok(values) => data.copy_from_slice(values),
                 Err(error) => result = Err(error),
             }
@@ -131,4 +165,91 @@ pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
     };
     let (model, parameters) = read().with_context(|| path.display().to_string())?;
     Ok((model, parameters, settings, vocabulary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::TokenKind;
+    use recurrent_training::OptimizerConfig;
+
+    /// What the first version wrote.
+    const OLD_SETTINGS: &str = r#"{"tokens":"char","min_count":1,"cell":"lstm","hidden_size":8,
+        "num_layers":1,"encoding":{"embedding":8},"dropout":0.0,"forget_bias":null,"epochs":2,
+        "steps":null,"batch_size":4,"sequence_length":8,"learning_rate":0.002,
+        "optimizer":OPTIMIZER,"schedule":"SCHEDULE","clip_norm":5.0,"seed":1}"#;
+
+    fn old_settings(optimizer: &str, schedule: &str) -> String {
+        OLD_SETTINGS.replace("OPTIMIZER", optimizer).replace("SCHEDULE", schedule)
+    }
+
+    #[test]
+    fn settings_of_the_first_version_are_read() {
+        let read = |optimizer, schedule| -> Settings {
+            serde_json::from_str(&old_settings(optimizer, schedule)).unwrap()
+        };
+        let sgd = read(r#"{"name":"sgd"}"#, "constant");
+        assert_eq!(sgd.optimizer, OptimizerConfig::SGD);
+        assert_eq!(sgd.schedule, language_model::RunSchedule::Constant);
+        assert_eq!((sgd.clip_norm, sgd.clip_value), (Some(5.0), None));
+        assert_eq!((sgd.warm_up, sgd.patience), (0, None));
+        let adam = read(r#"{"name":"adam","beta1":0.9,"beta2":0.999,"epsilon":1e-8}"#, "cosine");
+        assert_eq!(adam.optimizer, OptimizerConfig::ADAM);
+        assert_eq!(adam.schedule, language_model::RunSchedule::Cosine);
+        let again = serde_json::to_string(&adam).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&again).unwrap(), adam);
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_goes_on_and_has_its_best_loss() {
+        let text = "a text of some length, to be read again. ".repeat(10);
+        let vocabulary = Vocabulary::learn(TokenKind::Char, &text, 1);
+        let tokens = vocabulary.encode(&text).unwrap();
+        let settings = old_settings(r#"{"name":"sgd"}"#, "constant");
+        let begin = |settings: &str| {
+            let settings = serde_json::from_str(settings).unwrap();
+            let compute = Compute::sequential();
+            let mut training =
+                Training::new(settings, vocabulary.clone(), compute, &tokens).unwrap();
+            (0..5).for_each(|_| assert!(training.step(&tokens).is_ok()));
+            training.best = 1.5;
+            training
+        };
+        let mut whole = begin(&settings);
+        let new = save(&whole, 0, 7).unwrap();
+        // Without what the first version did not know.
+        let mut old = Checkpoint::new(KIND);
+        old.metadata_mut().insert("settings".into(), settings);
+        let words = new.require_metadata("vocabulary").unwrap();
+        old.metadata_mut().insert("vocabulary".into(), words.into());
+        for section in new.sections().filter(|section| !section.name().starts_with("held_out/")) {
+            old.insert(section.name(), section.shape(), section.data().clone());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.ckpt");
+        old.save(&path).unwrap();
+
+        let (file, mut settings, words) = read_head(&path).unwrap();
+        settings.patience = Some(1);
+        let resumed = resume(&file, settings, words, Compute::sequential(), &tokens).unwrap();
+        let mut training = resumed.training;
+        assert_eq!(training.step(&tokens).unwrap(), whole.step(&tokens).unwrap());
+        assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
+        // A loss above the best one is not taken for the first and so for the best.
+        assert!(training.trainer.observe_held_out(1.6).out_of_patience);
+    }
+
+    #[test]
+    fn held_out_losses_that_do_not_fit_are_refused() {
+        let mut checkpoint = Checkpoint::new(KIND);
+        checkpoint.insert(HELD_OUT_LOSSES, &[2], vec![1.0, f64::NAN]);
+        assert!(held_out(&checkpoint, 9, 1.0).is_err(), "no steps");
+        for (steps, taken, fits) in
+            [([3u64, 6], 6, true), ([3, 6], 5, false), ([6, 3], 9, false), ([6, 6], 9, true)]
+        {
+            let mut checkpoint = checkpoint.clone();
+            checkpoint.insert(HELD_OUT_STEPS, &[2], steps.to_vec());
+            assert_eq!(held_out(&checkpoint, taken, 1.0).is_ok(), fits, "{steps:?} of {taken}");
+        }
+    }
 }

@@ -7,7 +7,6 @@
 //! carried from window to window. Every token is predicted once, but for the text's first and up to
 //! nine at its end, because streams have equal lengths.
 
-use clap::ValueEnum;
 use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
@@ -23,13 +22,50 @@ use crate::data::text::EVALUATION_STREAMS;
 use crate::data::{TokenKind, Vocabulary};
 
 /// How the learning rate changes over a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ScheduleKind {
+pub enum RunSchedule {
     /// It does not.
     Constant,
+    /// It is multiplied by `factor` after every so many epochs.
+    Step {
+        /// Above 0 and below 1.
+        factor: f64,
+        /// At least 1.
+        epochs: u64,
+    },
+    /// It falls with every step, so that an epoch multiplies it by `factor`.
+    Exponential {
+        /// Above 0 and below 1.
+        factor: f64,
+    },
     /// It falls along half a cosine to zero at the end of the run.
     Cosine,
+    /// It is multiplied by `factor` when more than `patience` epochs in a row brought no better
+    /// held-out loss.
+    Plateau {
+        /// Above 0 and below 1.
+        factor: f64,
+        /// How many epochs in a row may bring no better loss.
+        patience: u64,
+    },
+}
+
+impl RunSchedule {
+    /// The same for a run of `total` steps, of which `epoch` make an epoch.
+    fn in_steps(self, total: u64, epoch: u64) -> Schedule {
+        match self {
+            RunSchedule::Constant => Schedule::Constant,
+            RunSchedule::Step { factor, epochs } => {
+                Schedule::Step { factor, every: epochs.saturating_mul(epoch) }
+            }
+            RunSchedule::Exponential { factor } => Schedule::Exponential { factor, every: epoch },
+            RunSchedule::Cosine => Schedule::Cosine { steps: total },
+            RunSchedule::Plateau { factor, patience } => {
+                Schedule::Plateau { factor, patience, threshold: 1e-4, minimum: 0.0 }
+            }
+        }
+    }
 }
 
 /// Everything that decides the bits of a run, beside the data.
@@ -65,9 +101,18 @@ pub struct Settings {
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// How the learning rate changes.
-    pub schedule: ScheduleKind,
+    pub schedule: RunSchedule,
+    /// Steps over which the learning rate rises at the start.
+    #[serde(default)]
+    pub warm_up: u64,
+    /// The largest magnitude of a gradient's numbers.
+    #[serde(default)]
+    pub clip_value: Option<f64>,
     /// The largest global norm of the gradients.
-    pub clip_norm: f64,
+    pub clip_norm: Option<f64>,
+    /// Ends the run after so many epochs without a better held-out loss.
+    #[serde(default)]
+    pub patience: Option<u64>,
     /// Decides initial values and dropout masks.
     pub seed: u64,
 }
@@ -100,7 +145,7 @@ impl Settings {
             return Err(format!("the sequence length must be at most {MOST_STEPS}"));
         }
         self.model(2).build::<f32>().map_err(|error| error.to_string())?;
-        self.trainer(1).check_for::<f32>().map_err(|error| error.to_string())
+        self.trainer(1, 1).check_for::<f32>().map_err(|error| error.to_string())
     }
 
     /// The model for a vocabulary of this size.
@@ -117,16 +162,16 @@ impl Settings {
         }
     }
 
-    /// How to train for this many steps.
-    fn trainer(&self, steps: u64) -> TrainerConfig {
+    /// How to train for `total` steps, of which `epoch` make an epoch.
+    fn trainer(&self, total: u64, epoch: u64) -> TrainerConfig {
         TrainerConfig {
             optimizer: self.optimizer,
             learning_rate: self.learning_rate,
-            schedule: match self.schedule {
-                ScheduleKind::Constant => Schedule::Constant,
-                ScheduleKind::Cosine => Schedule::Cosine { steps },
-            },
-            clip_norm: Some(self.clip_norm),
+            schedule: self.schedule.in_steps(total, epoch),
+            warm_up: self.warm_up,
+            clip_value: self.clip_value,
+            clip_norm: self.clip_norm,
+            patience: self.patience,
         }
     }
 }
@@ -190,11 +235,12 @@ impl Training {
     ) -> Result<Self, String> {
         settings.check()?;
         let model = build(&settings, &vocabulary)?;
-        // Parameters, gradients and Adam's two moments; and of each step and layer at least the
-        // four gates, c and h.
+        // Parameters, gradients and what the optimiser keeps; and of each step and layer at least
+        // the four gates, c and h.
         let tokens = settings.batch_size as u128 * settings.sequence_length as u128;
         let tape = tokens * 6 * settings.num_layers as u128 * settings.hidden_size as u128;
-        require_memory(4 * model.layout().count() as u128 + tape)?;
+        let buffers = 2 + settings.optimizer.kept() as u128;
+        require_memory(buffers * model.layout().count() as u128 + tape)?;
         let mut generator = Generator::new(settings.seed, INITIALIZATION);
         let parameters = model
             .initialize(&mut generator, Initialization::Uniform, settings.forget_bias)
@@ -202,7 +248,8 @@ impl Training {
         let objective = ManyToManyObjective::new(model, settings.batch_size, settings.seed);
         let windows = Windows::new(train, settings.batch_size, settings.sequence_length);
         let windows_per_epoch = windows.count() as u64;
-        let config = settings.trainer(total_steps(&settings, windows_per_epoch));
+        let total = total_steps(&settings, windows_per_epoch);
+        let config = settings.trainer(total, windows_per_epoch);
         let trainer = Trainer::new(config, compute, objective, parameters)
             .map_err(|error| error.to_string())?;
         let epoch_loss = Loss::default();
@@ -228,6 +275,11 @@ impl Training {
     /// The epoch that the next step belongs to, counted from 1.
     pub fn epoch(&self) -> u64 {
         self.trainer.steps() / self.windows_per_epoch + 1
+    }
+
+    /// There is nothing more to do: every step is taken, or patience is at its end.
+    pub fn is_over(&self) -> bool {
+        self.trainer.steps() >= self.total_steps() || self.trainer.is_out_of_patience()
     }
 
     /// An epoch has just ended, or the run.
