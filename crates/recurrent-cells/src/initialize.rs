@@ -6,7 +6,7 @@ use recurrent_kernels::Real;
 use recurrent_kernels::random::Generator;
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{Cell, CellShape};
+use crate::cell::{Biases, Cell, CellShape};
 use crate::{AnyCell, CellSlots, Embedding, Linear, Lstm, Parameters, Slot};
 
 /// How the parameters of a recurrent cell begin.
@@ -57,10 +57,45 @@ pub enum InitializationError {
 }
 
 impl Initialization {
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Initialization::Uniform => "uniform",
+            Initialization::Xavier => "xavier",
+            Initialization::Orthogonal => "orthogonal",
+            Initialization::Identity => "identity",
+            Initialization::Chrono { .. } => "chrono",
+        }
+    }
+
+    /// Whether such a cell can begin like this.
+    ///
+    /// # Errors
+    /// [`InitializationError`] says why not.
+    pub fn check(self, cell: &AnyCell) -> Result<(), InitializationError> {
+        let what = self.name();
+        match (self, cell) {
+            (Initialization::Identity, AnyCell::Lstm(_) | AnyCell::Gru(_)) => {
+                let cells = "rnn-tanh, rnn-relu and rnn-identity";
+                Err(InitializationError::Cell { what, cells })
+            }
+            (Initialization::Chrono { .. }, AnyCell::Rnn(_)) => {
+                Err(InitializationError::Cell { what, cells: "lstm and gru" })
+            }
+            (Initialization::Chrono { .. }, cell) if cell.shape().biases == Biases::None => {
+                Err(InitializationError::NoBias { what })
+            }
+            (Initialization::Chrono { steps }, _) if steps < 3 => {
+                Err(InitializationError::Steps { steps })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Fills the parameters of one cell.
     ///
     /// # Errors
-    /// [`InitializationError`] if it is not for such a cell; nothing is written then.
+    /// As [`check`](Self::check); nothing is written then.
     pub fn fill<T: Real>(
         self,
         generator: &mut Generator,
@@ -68,17 +103,12 @@ impl Initialization {
         cell: &AnyCell,
         slots: &CellSlots,
     ) -> Result<(), InitializationError> {
+        self.check(cell)?;
         match self {
             Initialization::Uniform => recurrent(generator, parameters, cell, slots),
             Initialization::Xavier => xavier(generator, parameters, cell, slots),
             Initialization::Orthogonal => orthogonal(generator, parameters, cell, slots),
-            Initialization::Identity => {
-                let AnyCell::Rnn(_) = cell else {
-                    let cells = "rnn-tanh, rnn-relu and rnn-identity";
-                    return Err(InitializationError::Cell { what: "identity", cells });
-                };
-                identity(generator, parameters, slots);
-            }
+            Initialization::Identity => identity(generator, parameters, slots),
             Initialization::Chrono { steps } => {
                 chrono(generator, parameters, cell, slots, steps)?;
             }
@@ -245,22 +275,16 @@ pub fn chrono<T: Real>(
     slots: &CellSlots,
     steps: u64,
 ) -> Result<(), InitializationError> {
+    Initialization::Chrono { steps }.check(cell)?;
     // Rows of the gates, and the sign of ln u in each.
     let gates = match cell {
         AnyCell::Lstm(lstm) => {
             [lstm.forget_rows().map(|rows| (rows, 1.0)), Some((lstm.input_rows(), -1.0))]
         }
         AnyCell::Gru(gru) => [Some((gru.update_rows(), 1.0)), None],
-        AnyCell::Rnn(_) => {
-            return Err(InitializationError::Cell { what: "chrono", cells: "lstm and gru" });
-        }
+        AnyCell::Rnn(_) => unreachable!("refused above"),
     };
-    let Some(bias_ih) = slots.bias_ih else {
-        return Err(InitializationError::NoBias { what: "chrono" });
-    };
-    if steps < 3 {
-        return Err(InitializationError::Steps { steps });
-    }
+    let bias_ih = slots.bias_ih.expect("a cell with biases");
     recurrent(generator, parameters, cell, slots);
     let logarithms: Vec<f64> = (0..units(cell.shape()))
         .map(|_| libm::log(generator.uniform_between(1.0, (steps - 1) as f64)))

@@ -13,6 +13,9 @@ use super::usage;
 use crate::data::TokenKind;
 use crate::tasks::language_model::Settings;
 
+mod initial;
+pub(super) use initial::InitKind;
+
 mod learning;
 pub(super) use learning::{Limit, OptimizerKind, ScheduleKind};
 
@@ -59,6 +62,9 @@ pub struct Options {
     /// The share dropped between layers during training [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub dropout: Option<f64>,
+    /// How the weights of cells begin [default: uniform]
+    #[arg(long)]
+    pub init: Option<InitKind>,
     /// The forget gate's bias at the start; lstm only [default: drawn like the other biases]
     #[arg(long, value_name = "NUMBER")]
     pub forget_bias: Option<f64>,
@@ -176,6 +182,7 @@ impl Options {
             one_hot: self.one_hot || (other.one_hot && self.embedding_size.is_none()),
             embedding_size: self.embedding_size.or(other.embedding_size.filter(|_| !self.one_hot)),
             dropout: self.dropout.or(other.dropout),
+            init: self.init.or(other.init),
             forget_bias: self.forget_bias.or(other.forget_bias),
             epochs: self.epochs.or(other.epochs),
             steps: self.steps.or(other.steps),
@@ -217,16 +224,10 @@ impl Options {
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let hidden_size = self.hidden_size.unwrap_or(128);
         let cell = self.cell.unwrap_or(CellKind::Lstm);
-        if self.forget_bias.is_some() && cell != CellKind::Lstm {
-            return Err(usage(format!("--forget-bias: a {} has no forget gate", cell.name())));
-        }
-        // It becomes an f32, in which 1e39 is infinite.
-        if let Some(value) = self.forget_bias.filter(|&value| !(value as f32).is_finite()) {
-            return Err(usage(format!("--forget-bias must be a finite f32, not {value:?}")));
-        }
         if self.one_hot && self.embedding_size.is_some() {
             return Err(usage("one-hot and embedding-size exclude each other; drop one of them"));
         }
+        let sequence_length = self.sequence_length.unwrap_or(64);
         let settings = Settings {
             tokens: self.tokens.unwrap_or_default(),
             min_count: self.min_count.unwrap_or(1),
@@ -238,11 +239,12 @@ impl Options {
                 false => TokenEncoding::Embedding(self.embedding_size.unwrap_or(hidden_size)),
             },
             dropout: self.dropout.unwrap_or(0.0),
+            initialization: initial::initialization(self, cell, sequence_length)?,
             forget_bias: self.forget_bias,
             epochs: self.epochs.unwrap_or(5),
             steps: self.steps,
             batch_size: self.batch_size.unwrap_or(32),
-            sequence_length: self.sequence_length.unwrap_or(64),
+            sequence_length,
             learning_rate: self.learning_rate.unwrap_or_else(|| learning::default_rate(self)),
             optimizer: learning::optimizer(self)?,
             schedule: learning::schedule(self)?,
@@ -308,6 +310,7 @@ mod tests {
             embedding_size: Some(5),
             one_hot: true,
             dropout: Some(0.6),
+            init: Some(InitKind::Orthogonal),
             forget_bias: Some(0.7),
             epochs: Some(8),
             steps: Some(9),
@@ -364,5 +367,16 @@ mod tests {
         let cell = Some(CellKind::Gru);
         let message = refused(Options { cell, forget_bias: Some(1.0), ..Options::default() });
         assert_eq!(message, "--forget-bias: a gru has no forget gate");
+        let init = Some(InitKind::Identity);
+        let message = refused(Options { init, ..Options::default() });
+        let cells = "rnn-tanh, rnn-relu and rnn-identity";
+        assert_eq!(message, format!("--init: identity is for {cells}; the cell is lstm"));
+        let init = Some(InitKind::Chrono);
+        let message = refused(Options { init, sequence_length: Some(2), ..Options::default() });
+        let expected = "--init: chrono needs at least 3 steps to remember, not 2; the cell is lstm";
+        assert_eq!(message, expected);
+        let message = refused(Options { init, forget_bias: Some(1.0), ..Options::default() });
+        let expected = "--forget-bias: --init chrono sets it already; drop one of them";
+        assert_eq!(message, expected);
     }
 }

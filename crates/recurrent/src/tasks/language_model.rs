@@ -86,6 +86,9 @@ pub struct Settings {
     pub encoding: TokenEncoding,
     /// The share of h dropped between layers.
     pub dropout: f64,
+    /// How the cells' parameters begin.
+    #[serde(default)]
+    pub initialization: Initialization,
     /// The forget gate's bias at the start.
     pub forget_bias: Option<f64>,
     /// How often the training part is read.
@@ -243,7 +246,7 @@ impl Training {
         require_memory(buffers * model.layout().count() as u128 + tape)?;
         let mut generator = Generator::new(settings.seed, INITIALIZATION);
         let parameters = model
-            .initialize(&mut generator, Initialization::Uniform, settings.forget_bias)
+            .initialize(&mut generator, settings.initialization, settings.forget_bias)
             .map_err(|error| error.to_string())?;
         let objective = ManyToManyObjective::new(model, settings.batch_size, settings.seed);
         let windows = Windows::new(train, settings.batch_size, settings.sequence_length);
