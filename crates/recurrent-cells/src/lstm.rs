@@ -262,6 +262,8 @@ impl<T: Real, C: Clip> Vectorized for ForwardColumns<'_, T, C> {
                     c_next[r] = (T::ONE - i[r]).mul_add(c[r], i[r] * g[r]);
                 }
             } else {
+                // Only here does the compiler see how long f is, and vectorises.
+                let f = &mut f[..size];
                 activate::<Sigmoid, T>(clip, f, bias.f);
                 for r in 0..size {
                     c_next[r] = f[r].mul_add(c[r], i[r] * g[r]);
@@ -338,6 +340,7 @@ impl<T: Real, C: Clip> Vectorized for BackwardColumns<'_, T, C> {
                     i[r] = d_c[r] * candidate * clip.slope::<Sigmoid, T>(input);
                     g[r] = d_c[r] * input * clip.slope::<Tanh, T>(candidate);
                 }
+                let f = &mut f[..size];
                 for r in 0..size {
                     let forget = f[r];
                     f[r] = d_c[r] * c[r] * clip.slope::<Sigmoid, T>(forget);
