@@ -7,7 +7,7 @@ use recurrent_kernels::{Columns, ColumnsMut, Compute, Level, Matrix, Real};
 use crate::cell::{Biases, Cell, StateRef};
 use crate::{
     CellSlots, Entry, Gru, GruOptions, Layout, Lstm, LstmOptions, Nonlinearity, PackedCell,
-    Parameters, Rnn, RnnOptions,
+    Parameters, Rnn, RnnOptions, Slot,
 };
 
 /// The tensors of one cell as PyTorch keeps them, row after row: those of `nn.LSTMCell`, or of a
@@ -93,6 +93,7 @@ impl Rnn {
         nonlinearity: Nonlinearity,
         weights: PytorchWeights<'_, T>,
     ) -> Result<WeightedCell<Rnn, T>, WeightsError> {
+        check_sizes(input_size, hidden_size)?;
         let options = RnnOptions { biases: weights.biases(), ..RnnOptions::default() };
         let cell = Rnn::with_options(input_size, hidden_size, nonlinearity, options);
         WeightedCell::from_pytorch(cell, weights)
@@ -109,6 +110,7 @@ impl Lstm {
         hidden_size: usize,
         weights: PytorchWeights<'_, T>,
     ) -> Result<WeightedCell<Lstm, T>, WeightsError> {
+        check_sizes(input_size, hidden_size)?;
         // A length that is no multiple is found by its size.
         let projected = weights.weight_hr.len().div_ceil(hidden_size.max(1));
         let proj_size = (projected > 0).then_some(projected);
@@ -127,8 +129,18 @@ impl Gru {
         hidden_size: usize,
         weights: PytorchWeights<'_, T>,
     ) -> Result<WeightedCell<Gru, T>, WeightsError> {
+        check_sizes(input_size, hidden_size)?;
         let options = GruOptions { biases: weights.biases(), ..GruOptions::default() };
         WeightedCell::from_pytorch(Gru::with_options(input_size, hidden_size, options), weights)
+    }
+}
+
+/// Refuses sizes with which nothing could be counted, before anything is.
+fn check_sizes(input_size: usize, hidden_size: usize) -> Result<(), WeightsError> {
+    let countable = |size: usize| size > 0 && size < 1 << 24;
+    match countable(input_size) && countable(hidden_size) {
+        true => Ok(()),
+        false => Err(WeightsError::Sizes { input_size, hidden_size }),
     }
 }
 
@@ -151,12 +163,7 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
     /// [`WeightsError`] names the first tensor whose size does not fit the cell.
     pub fn from_pytorch(cell: C, weights: PytorchWeights<'_, T>) -> Result<Self, WeightsError> {
         let shape = cell.shape();
-        let (input_size, hidden_size) = (shape.input_size, shape.hidden_size);
-        // Within this bound nothing below overflows.
-        let countable = |size: usize| size > 0 && size < 1 << 24;
-        if !countable(input_size) || !countable(hidden_size) || shape.tape_rows >= 1 << 28 {
-            return Err(WeightsError::Sizes { input_size, hidden_size });
-        }
+        check_sizes(shape.input_size, shape.hidden_size)?;
         let mut layout = Layout::new();
         let slots = CellSlots::add(&mut layout, shape, "", "");
         let given = [
@@ -196,6 +203,19 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
     #[track_caller]
     pub fn new(cell: C, slots: CellSlots, parameters: Parameters<T>) -> Self {
         let (shape, level) = (cell.shape(), Level::detect());
+        let sizes = |slot: Option<Slot>| slot.map(|slot| (slot.rows(), slot.columns()));
+        let own = CellSlots::add(&mut Layout::new(), shape, "", "");
+        for (name, given, wanted) in [
+            ("weight_ih", Some(slots.weight_ih), Some(own.weight_ih)),
+            ("weight_hh", Some(slots.weight_hh), Some(own.weight_hh)),
+            ("bias_ih", slots.bias_ih, own.bias_ih),
+            ("bias_hh", slots.bias_hh, own.bias_hh),
+            ("weight_hr", slots.weight_hr, own.weight_hr),
+            ("weight_peephole", slots.weight_peephole, own.weight_peephole),
+        ] {
+            let (given, wanted) = (sizes(given), sizes(wanted));
+            assert!(given == wanted, "{name} of {given:?}; this cell needs {wanted:?}");
+        }
         let mut packed = PackedCell::new(&cell);
         packed.pack(level, &cell, &slots, &parameters);
         packed.pack_input(level, &cell, &slots, &parameters);

@@ -1,7 +1,7 @@
 //! Cells made of PyTorch's tensors: their steps against the oracle, and tensors that do not fit.
 
 use recurrent_cells::{
-    Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, PytorchWeights, Rnn, RnnOptions,
+    Gru, GruOptions, Lstm, LstmOptions, Nonlinearity, PytorchWeights, Rnn, RnnOptions, WeightedCell,
 };
 use recurrent_testkit::golden::numbers;
 use recurrent_testkit::oracle::{Weights, gru_step, lstm_step, rnn_step};
@@ -135,6 +135,7 @@ fn tensors_that_do_not_fit_are_named() {
         Err(error) => error.to_string(),
     };
     assert_eq!(error, "sizes of 3 (input) and 0 (hidden) make no cell");
+    assert!(Lstm::from_pytorch(INPUT, usize::MAX, t.given()).is_err());
     let t = Tensors::new(3, HIDDEN);
     let error =
         match Gru::from_pytorch(INPUT, HIDDEN, PytorchWeights { weight_hr: &[1.0], ..t.given() }) {
@@ -142,4 +143,13 @@ fn tensors_that_do_not_fit_are_named() {
             Err(error) => error.to_string(),
         };
     assert_eq!(error, "`weight_hr` has 1 numbers, and this cell has no such tensor");
+}
+
+#[test]
+#[should_panic(expected = "weight_ih of Some((20, 3)); this cell needs Some((15, 3))")]
+fn slots_of_another_cell_are_refused() {
+    let t = Tensors::new(4, HIDDEN);
+    let lstm = Lstm::from_pytorch(INPUT, HIDDEN, t.given()).unwrap();
+    let (parameters, slots) = lstm.parameters();
+    WeightedCell::new(Gru::new(INPUT, HIDDEN), *slots, parameters.clone());
 }

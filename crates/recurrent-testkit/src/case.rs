@@ -52,10 +52,9 @@ pub fn shapes(most_hidden: usize, most_batch: usize) -> impl Strategy<Value = Sh
         |(input_size, hidden_size, num_layers, options, lengths, resets, seed)| {
             let place = |(sequence, step): (prop::sample::Index, prop::sample::Index)| {
                 let sequence = sequence.index(lengths.len());
-                let length: usize = lengths[sequence];
-                (length > 1).then(|| (sequence, 1 + step.index(length - 1)))
+                (sequence, step.index(lengths[sequence]))
             };
-            let resets = resets.into_iter().filter_map(place).collect();
+            let resets = resets.into_iter().map(place).collect();
             Shape { input_size, hidden_size, num_layers, options, lengths, resets, seed }
         },
     )

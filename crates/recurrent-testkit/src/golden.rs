@@ -59,12 +59,14 @@ impl Golden {
         let text = std::fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        let lines = lines.map(|line| {
+        let mut named = BTreeMap::new();
+        for line in lines {
             let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
-            (name.to_string(), rest.to_string())
-        });
+            let before = named.insert(name.to_string(), rest.to_string());
+            assert!(before.is_none(), "{}: two lines are named {name}", path.display());
+        }
         let name = path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into());
-        Golden { name, lines: lines.collect() }
+        Golden { name, lines: named }
     }
 
     /// The file's name without its ending.
@@ -113,6 +115,11 @@ impl Golden {
         let expected = self.values(name);
         assert_eq!(got.len(), expected.len(), "{}: numbers in {name}", self.name);
         let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        assert!(
+            expected.iter().all(|x| x.is_finite()),
+            "{}: {name} holds numbers that are not finite",
+            self.name
+        );
         for (element, (got, expected)) in got.iter().zip(&expected).enumerate() {
             let allowed = match tolerance {
                 Tolerance::Relative(share) => share * (expected.abs() + 1e-3 * largest),

@@ -35,7 +35,7 @@ pub struct Subject<C> {
     pub oracle: fn(&Weights<'_>, &[f64], &[f64], &[f64]) -> Next,
     /// Its equations have kinks, such as those of a relu or a clip.
     pub has_kinks: bool,
-    /// Decides which cases are drawn: the same seed, the same cases.
+    /// Decides, with the name, which cases are drawn: the same seed, the same cases.
     pub seed: u64,
 }
 
@@ -86,6 +86,10 @@ fn for_cases<C, S: Strategy>(
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&subject.seed.to_le_bytes());
+    // Each subject has cases of its own.
+    for (place, byte) in subject.name.bytes().enumerate() {
+        seed[8 + place % 24] ^= byte.rotate_left(place as u32 / 24);
+    }
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let name = subject.name;
     match TestRunner::new_with_rng(config, random).run(&strategy, check) {

@@ -87,12 +87,12 @@ impl Direction {
         places: Range<usize>,
         mut f: impl FnMut(Range<usize>, Before),
     ) {
-        // The panel taken before, how many places it has, and the border between it and this one.
-        let (panel, width, border) = match self {
-            Direction::Forward if t == 0 => (0, 0, 0),
-            Direction::Forward => (t - 1, lengths.width(t), t),
-            Direction::Reverse if t + 1 == lengths.steps() => (0, 0, 0),
-            Direction::Reverse => (t + 1, lengths.width(t + 1), t + 1),
+        // Where the state comes from, how many places have one there, and the border between.
+        let (usual, width, border) = match self {
+            Direction::Forward if t == 0 => (Before::Initial, lengths.width(t), t),
+            Direction::Forward => (Before::Panel(t - 1), lengths.width(t), t),
+            Direction::Reverse if t + 1 == lengths.steps() => (Before::Initial, 0, t + 1),
+            Direction::Reverse => (Before::Panel(t + 1), lengths.width(t + 1), t + 1),
         };
         let end = places.end.min(width).max(places.start);
         let mut start = places.start;
@@ -102,7 +102,7 @@ impl Direction {
         let mut afresh = &resets[inside];
         while let Some(&first) = afresh.first() {
             if start < first {
-                f(start..first, Before::Panel(panel));
+                f(start..first, usual);
             }
             let run =
                 afresh.iter().zip(first..).take_while(|&(&place, next)| place == next).count();
@@ -110,7 +110,7 @@ impl Direction {
             f(first..start, Before::Afresh);
         }
         if start < end {
-            f(start..end, Before::Panel(panel));
+            f(start..end, usual);
         }
         if end < places.end {
             f(end..places.end, Before::Initial);

@@ -60,12 +60,14 @@ impl Lengths {
         Lengths::new(&vec![steps; batch])
     }
 
-    /// The same batch, in which the state of some sequences begins afresh in the middle: each pair
-    /// is one of the caller's sequences and the step before which a new document begins in it. A
-    /// reverse direction begins afresh at the same borders, on its way back.
+    /// The same batch, in which the state of some sequences begins afresh at some steps: each pair
+    /// is one of the caller's sequences and the step before which a new document begins in it. They
+    /// replace those of an earlier call. At step 0 the sequence does not take the initial state that
+    /// the batch is given, such as one carried from an earlier window. A reverse direction begins
+    /// afresh at the same borders, on its way back.
     ///
     /// # Panics
-    /// If a sequence has no such step, or it is the first, before which there is no state.
+    /// If there is no such sequence, or it has no such step.
     #[track_caller]
     pub fn with_resets(mut self, resets: &[(usize, usize)]) -> Self {
         self.resets = Vec::new();
@@ -74,7 +76,7 @@ impl Lengths {
             assert!(sequence < batch, "there is no sequence {sequence} in a batch of {batch}");
             let length = self.length(sequence);
             assert!(
-                step > 0 && step < length,
+                step < length,
                 "no document can begin before step {step} of a sequence of {length} steps"
             );
             self.resets.resize(self.steps(), Vec::new());

@@ -24,7 +24,9 @@ pub struct StackOptions {
     /// and the next layer reads h of both, forward above reverse.
     pub directions: Directions,
     /// The state that sequences and documents begin from is learned: parameters `h_0_l{k}` and
-    /// `c_0_l{k}`. Otherwise it is zero.
+    /// `c_0_l{k}`. Otherwise it is zero. A batch begins from it if it is run from
+    /// [`Stack::initial_state`], and it learns from the batch if [`Stack::initial_state_backward`]
+    /// takes the gradient of the state; documents in the middle need neither.
     pub learned_initial_state: bool,
 }
 
@@ -205,7 +207,7 @@ impl<C: Cell> Stack<C> {
         }
     }
 
-    /// A tape must have been recorded by a stack of the same cells.
+    /// A tape must have been recorded by a stack of cells of the same sizes and phases.
     #[track_caller]
     pub(crate) fn check_tape<T: Real>(&self, tape: &Tape<T>) {
         let same = tape.layers.len() == self.layers.len()

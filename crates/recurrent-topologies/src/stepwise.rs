@@ -74,7 +74,12 @@ pub struct Retreating<'t, T, C> {
 
 impl<'t, T: Real, C: Cell> Retreating<'t, T, C> {
     /// The last layer's h at step `t`, and its gradient, to add to before the step is undone.
+    ///
+    /// # Panics
+    /// If the step is undone already.
+    #[track_caller]
     pub fn output_and_gradient(&mut self, t: usize) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
+        assert!(t < self.next, "step {t} is undone");
         let offsets = self.tape.lengths.offsets();
         let columns = offsets[t]..offsets[t + 1];
         let top = self.tape.layers.last_mut().expect("a stack has at least one layer");

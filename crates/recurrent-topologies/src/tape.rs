@@ -134,6 +134,7 @@ impl<T: Real> Tape<T> {
         if self.initial.layers.len() != initial.layers.len() {
             self.initial = initial.clone();
         }
+        self.initial.directions = initial.directions;
         for (target, source) in self.initial.layers.iter_mut().zip(&initial.layers) {
             select(&mut target.h, &source.h, lengths.order());
             select(&mut target.c, &source.c, lengths.order());

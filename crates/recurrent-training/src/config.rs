@@ -118,7 +118,8 @@ impl TrainerConfig {
             [("the clip value", self.clip_value), ("the clip norm", self.clip_norm)]
         {
             if let Some(most) = most {
-                check(field, "above 0", most, round(most) > 0.0);
+                let inside = round(most) > 0.0 && most.is_finite();
+                check(field, "above 0 and finite", most, inside);
             }
         }
         if let Some(patience) = self.patience {

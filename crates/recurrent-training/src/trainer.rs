@@ -37,10 +37,11 @@ pub enum TrainingError {
         /// The first parameter concerned.
         parameter: String,
     },
-    /// The gradients are finite and their squares, which Adam and RMSprop need, are not.
+    /// The gradients are finite and the square of their norm is not: Adam and RMSprop need squares,
+    /// and with any optimiser so large a gradient means that training has exploded.
     #[error(
-        "the gradients' norm of {norm} at step {step} is too large for {number}: its square \
-         overflows; a lower learning rate or weight decay helps"
+        "the gradients' norm of {norm:.3e} at step {step} is too large for {number}: its square \
+         overflows; a lower learning rate helps, and less weight decay if there is any"
     )]
     GradientTooLarge {
         /// The step, counted from 1.

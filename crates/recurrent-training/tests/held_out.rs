@@ -353,7 +353,10 @@ fn what_has_no_meaning_is_refused() {
         (plateau(f64::NAN, 1e-4, 0.0), "factor must be above 0 and below 1, not NaN"),
         (plateau(0.5, 1.0, 0.0), "threshold must be in [0, 1), not 1"),
         (plateau(0.5, 1e-4, -1.0), "lowest learning rate must be finite and at least 0, not -1"),
-        (TrainerConfig { clip_value: Some(0.0), ..PLAIN }, "clip value must be above 0, not 0"),
+        (
+            TrainerConfig { clip_value: Some(0.0), ..PLAIN },
+            "clip value must be above 0 and finite, not 0",
+        ),
         (TrainerConfig { clip_value: Some(f64::NAN), ..PLAIN }, "clip value must be above 0"),
         (TrainerConfig { patience: Some(0), ..PLAIN }, "patience must be at least 1, not 0"),
     ] {

@@ -476,3 +476,27 @@ fn numbers_out_of_range_are_refused() {
     let message = config.build::<f32>().unwrap_err().to_string();
     assert_eq!(message, "dropout must be at least 0 and below 1, not 1.5");
 }
+
+#[test]
+fn a_model_begins_as_it_was_asked_to() {
+    let model = small(0.0).build::<f64>().unwrap();
+    let initialize =
+        |how, forget_bias| model.initialize(&mut Generator::new(1, 0), how, forget_bias).unwrap();
+    let parameters = initialize(Initialization::Orthogonal, Some(1.5));
+    for (_, slots) in model.stack().cells() {
+        // The columns of each gate's block have length 1.
+        let weight_hh = parameters.get(slots.weight_hh);
+        for gate in 0..4 {
+            let column = &weight_hh.column(3)[gate * 9..(gate + 1) * 9];
+            assert!((column.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+        assert!(parameters.slice(slots.bias_ih.unwrap())[9..18].iter().all(|&b| b == 1.5));
+    }
+    let gru = ManyToManyConfig { cell: CellKind::Gru, ..small(0.0) }.build::<f64>().unwrap();
+    let refused = |how, forget_bias| {
+        gru.initialize(&mut Generator::new(1, 0), how, forget_bias).unwrap_err().to_string()
+    };
+    assert_eq!(refused(Initialization::Uniform, Some(1.0)), "a forget bias is for lstm");
+    let message = refused(Initialization::Identity, None);
+    assert_eq!(message, "identity is for rnn-tanh, rnn-relu and rnn-identity");
+}

@@ -1,56 +1,26 @@
 //! Optimisers, clipping and schedules against PyTorch's own figures, in `f64`. The files in
 //! `pytorch` say how they were made.
 
-use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use recurrent_cells::{Form, Layout, Parameters};
 use recurrent_kernels::Compute;
+use recurrent_testkit::golden::{Golden, Tolerance, number};
 use recurrent_topologies::Probe;
 use recurrent_training::{
     Loss, Objective, Optimizer, OptimizerConfig, Schedule, Trainer, TrainerConfig,
-    clip_by_global_norm, clip_by_value,
+    clip_by_global_norm, clip_by_value, warm_up,
 };
 
-/// Lines of a name and numbers; `#` begins a comment.
-struct Golden(HashMap<&'static str, Vec<f64>>);
-
-impl Golden {
-    fn read() -> Golden {
-        let mut lines = HashMap::new();
-        for line in include_str!("pytorch/optimizers.txt").lines() {
-            let mut words = line.split_whitespace();
-            let name = words.next().unwrap();
-            if name != "#" {
-                let numbers = words.map(|word| word.parse().unwrap()).collect();
-                assert!(lines.insert(name, numbers).is_none(), "two lines are named {name}");
-            }
-        }
-        Golden(lines)
-    }
-
-    #[track_caller]
-    fn get(&self, name: &str) -> &[f64] {
-        self.0.get(name).unwrap_or_else(|| panic!("no line is named {name}"))
-    }
-
-    #[track_caller]
-    fn assert_close(&self, name: &str, own: &[f64]) {
-        let expected = self.get(name);
-        assert_eq!(own.len(), expected.len(), "{name}");
-        for (k, (own, expected)) in own.iter().zip(expected).enumerate() {
-            let difference = (own - expected).abs();
-            assert!(difference <= 1e-12 * expected.abs(), "{name}, number {k}: {own}, {expected}");
-        }
-    }
+fn golden() -> Golden {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pytorch");
+    Golden::read(&folder.join("optimizers.txt"))
 }
+
+const TWELVE_DIGITS: Tolerance = Tolerance::Relative(1e-12);
 
 const COUNT: usize = 7;
-
-/// The script's `number`.
-fn number(tensor: usize, element: usize) -> f64 {
-    (((tensor + 1) * 7919 + (element + 1) * 104_729) % 1000) as f64 / 1000.0 - 0.5
-}
 
 fn parameters(numbers: [f64; COUNT]) -> Parameters<f64> {
     let mut layout = Layout::new();
@@ -82,7 +52,7 @@ fn descend(config: OptimizerConfig, rate: f64) -> Vec<f64> {
 
 #[test]
 fn twenty_steps_are_pytorchs() {
-    let golden = Golden::read();
+    let golden = golden();
     let sgd = |momentum, dampening, nesterov, weight_decay| {
         (OptimizerConfig::Sgd { momentum, dampening, nesterov, weight_decay }, 0.05)
     };
@@ -117,14 +87,14 @@ fn twenty_steps_are_pytorchs() {
             (OptimizerConfig::NtAsgd { average_after: 5, weight_decay: 0.1 }, 0.05),
         ),
     ] {
-        golden.assert_close(name, &descend(config, rate));
+        golden.assert_close(name, &descend(config, rate), TWELVE_DIGITS);
     }
 }
 
 #[test]
 fn the_average_is_pytorchs() {
     // PyTorch's ASGD with t0 = 5 takes the average over the parameters from after step 7 on.
-    let golden = Golden::read();
+    let golden = golden();
     let mut p = start();
     let mut optimizer = Optimizer::new(OptimizerConfig::NT_ASGD, &p);
     for step in 1..=20 {
@@ -134,38 +104,45 @@ fn the_average_is_pytorchs() {
             optimizer.begin_average(&p, step);
         }
     }
-    golden.assert_close("asgd", &p.as_slice()[..COUNT]);
-    golden.assert_close("asgd_average", &optimizer.average().unwrap().as_slice()[..COUNT]);
+    golden.assert_close("asgd", &p.as_slice()[..COUNT], TWELVE_DIGITS);
+    golden.assert_close(
+        "asgd_average",
+        &optimizer.average().unwrap().as_slice()[..COUNT],
+        TWELVE_DIGITS,
+    );
 }
 
 #[test]
 fn clipping_is_pytorchs() {
-    let golden = Golden::read();
+    let golden = golden();
     let gradients = || parameters(std::array::from_fn(|k| number(300, k) * 10.0));
     let mut clipped = gradients();
     let norm = clip_by_global_norm(&Compute::sequential(), &mut clipped, 2.5);
-    golden.assert_close("clip_norm_total", &[norm]);
+    golden.assert_close("clip_norm_total", &[norm], TWELVE_DIGITS);
     // PyTorch divides by norm + 1e-6.
     let theirs = |g: &f64| g * norm / (norm + 1e-6);
     let clipped: Vec<f64> = clipped.as_slice()[..COUNT].iter().map(theirs).collect();
-    golden.assert_close("clip_norm", &clipped);
+    golden.assert_close("clip_norm", &clipped, TWELVE_DIGITS);
     let mut clipped = gradients();
     assert!(clip_by_value(&Compute::sequential(), &mut clipped, 1.5));
-    golden.assert_close("clip_value", &clipped.as_slice()[..COUNT]);
+    golden.assert_close("clip_value", &clipped.as_slice()[..COUNT], TWELVE_DIGITS);
 }
 
 #[test]
 fn schedules_are_pytorchs() {
-    let golden = Golden::read();
+    let golden = golden();
     for (name, schedule) in [
         ("step", Schedule::Step { factor: 0.5, every: 7 }),
         ("exponential", Schedule::Exponential { factor: 0.9, every: 1 }),
         ("cosine", Schedule::Cosine { steps: 20 }),
     ] {
-        let steps = golden.get(name).len() as u64;
+        let steps = golden.values(name).len() as u64;
         let rates: Vec<f64> = (0..steps).map(|step| schedule.learning_rate(0.1, step)).collect();
-        golden.assert_close(name, &rates);
+        golden.assert_close(name, &rates, TWELVE_DIGITS);
     }
+    let steps = golden.values("linear_warmup").len() as u64;
+    let rates: Vec<f64> = (0..steps).map(|step| 0.1 * warm_up(step, 10)).collect();
+    golden.assert_close("linear_warmup", &rates, TWELVE_DIGITS);
 }
 
 /// Learns nothing.
@@ -195,7 +172,7 @@ impl Objective<f64> for Still {
 
 #[test]
 fn plateaus_are_pytorchs() {
-    let golden = Golden::read();
+    let golden = golden();
     let schedule = Schedule::Plateau { factor: 0.5, patience: 2, threshold: 1e-4, minimum: 0.0 };
     let config = TrainerConfig {
         optimizer: OptimizerConfig::SGD,
@@ -209,7 +186,7 @@ fn plateaus_are_pytorchs() {
     let mut trainer = Trainer::new(config, Compute::sequential(), Still, start()).unwrap();
     let mut before = 0.1;
     let mut rates = vec![];
-    for &loss in golden.get("plateau_metrics") {
+    for loss in golden.values("plateau_metrics") {
         trainer.step(&()).unwrap();
         let report = trainer.observe_held_out(loss);
         let rate = trainer.learning_rate();
@@ -217,5 +194,5 @@ fn plateaus_are_pytorchs() {
         rates.push(rate);
         before = rate;
     }
-    golden.assert_close("plateau", &rates);
+    golden.assert_close("plateau", &rates, TWELVE_DIGITS);
 }

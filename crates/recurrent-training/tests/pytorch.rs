@@ -55,12 +55,7 @@ fn outputs_states_and_gradients_in_single_precision() {
 
 #[test]
 fn ten_steps_of_adam() {
-    let mut trainings = 0;
     for golden in goldens() {
-        if golden.setting("adam_losses").is_none() {
-            continue;
-        }
-        trainings += 1;
         let (compute, mut tape) = (Compute::sequential(), Tape::new());
         let mut replay = Replay::<f64>::new(&golden);
         let mut optimizer = Optimizer::new(OptimizerConfig::ADAM, &replay.parameters);
@@ -76,5 +71,4 @@ fn ten_steps_of_adam() {
             golden.assert_close(&format!("adam_{}", entry.name), &entry.to_pytorch(data), DOUBLE);
         });
     }
-    assert_eq!(trainings, 20, "each regular batch is trained");
 }

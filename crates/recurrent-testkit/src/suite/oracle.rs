@@ -1,22 +1,27 @@
 //! Stacks against cells written as scalar loops.
 
 use recurrent_cells::{Cell, CellSlots};
+use recurrent_kernels::random::Dropout;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{Directions, Tape};
 
-use super::run::run;
+use super::run::{NOISE, run};
 use super::{Seen, Subject, for_cases};
 use crate::case::{Case, flat, shapes};
 use crate::oracle::{Next, Weights};
 
-/// Outputs and final states are those of scalar loops over each sequence alone.
+/// Outputs and final states are those of scalar loops over each sequence alone, with the same numbers
+/// dropped between layers, and with learned initial states by their names where documents begin.
 ///
 /// # Panics
 /// With the smallest case that is not.
 pub fn outputs_agree<C: Cell>(subject: &Subject<C>) -> Seen {
     for_cases(subject, 128, shapes(9, 5), |shape| {
         let case = shape.build::<C, f64>(subject.cell);
-        let (output, last) = run(&case, &Compute::sequential(), None, &mut Tape::new());
+        let entries = case.parameters.layout().entries();
+        let is_learned = entries.iter().any(|entry| entry.name == "h_0_l0");
+        assert!(is_learned == shape.options.learned_initial_state, "another h_0_l0");
+        let (output, last) = run(&case, &Compute::sequential(), NOISE, &mut Tape::new());
         let output = Matrix::from_columns(output, case.stack.output_size(), case.lengths.columns());
         let numbers = output.as_slice().iter().chain(&last);
         let largest = numbers.fold(1.0, |largest: f64, x| largest.max(x.abs()));
@@ -49,12 +54,25 @@ fn sequence_by_oracle<C: Cell>(
     let mut inputs: Vec<Vec<f64>> = (0..length)
         .map(|t| case.x.as_ref().column(case.lengths.column(sequence, t)).to_vec())
         .collect();
-    let afresh = case.stack.initial_state(&case.parameters, 1);
+    let learned = |name: String, rows: usize| {
+        let entries = case.parameters.layout().entries();
+        match entries.iter().find(|entry| entry.name == name) {
+            Some(entry) => case.parameters.slice(entry.slot).to_vec(),
+            None => vec![0.0; rows],
+        }
+    };
+    let noise = NOISE.expect("there is noise");
+    let dropout = Dropout::new(case.stack.options().dropout, noise.seed);
     let options = case.stack.options();
     let directions = options.directions.count();
     let cells: Vec<_> = case.stack.cells().collect();
     let mut finals = Vec::new();
     for (layer, cells) in cells.chunks(directions).enumerate() {
+        if layer > 0 {
+            for (t, x) in inputs.iter_mut().enumerate() {
+                dropout.apply(layer as u32, noise.first_step + t as u64, sequence as u64, x);
+            }
+        }
         let mut outputs = vec![Vec::new(); length];
         for (direction, (_, slots)) in cells.iter().enumerate() {
             let block = layer * directions + direction;
@@ -70,8 +88,9 @@ fn sequence_by_oracle<C: Cell>(
                 // The border that is crossed on the way to step t.
                 let border = if reverse { t + 1 } else { t };
                 if resets.contains(&(sequence, border)) {
-                    h = afresh.layers[block].h.as_slice().to_vec();
-                    c = afresh.layers[block].c.as_slice().to_vec();
+                    let suffix = if direction == 1 { "_reverse" } else { "" };
+                    h = learned(format!("h_0_l{layer}{suffix}"), h.len());
+                    c = learned(format!("c_0_l{layer}{suffix}"), c.len());
                 }
                 (h, c) = step(subject, case, slots, &inputs[t], &h, &c);
                 outputs[t].extend_from_slice(&h);

@@ -165,8 +165,6 @@ def results(case, relu):
     tensors["d_h_0"] = case.h_0.grad.clone()
     if c_n is not None:
         tensors["d_c_0"] = case.c_0.grad.clone()
-    if case.packed:
-        return tensors
 
     adam = torch.optim.Adam(case.net.parameters(), lr=0.01)
     losses = []
@@ -203,8 +201,8 @@ def main():
         }
         tensors = results(case, relu=cell == "rnn_relu")
         comments = [
-            f"torch.nn.{type(case.net).__name__}: outputs, final states, loss and gradients"
-            + ("." if case.packed else ", then ten steps of Adam with rate 0.01."),
+            f"torch.nn.{type(case.net).__name__}: outputs, final states, loss and gradients, then ten"
+            " steps of Adam with rate 0.01.",
             f"Made by generate.py with {versions()}.",
         ]
         name = f"{cell}_{layers}_{['uni', 'bi'][directions - 1]}_{mode}.txt"

@@ -132,8 +132,9 @@ def main():
     tensors["exponential"] = rates(SCHEDULE_STEPS, lr_scheduler.ExponentialLR, gamma=0.9)
     # Beyond T_max PyTorch's rate rises again: only the way down.
     tensors["cosine"] = rates(21, lr_scheduler.CosineAnnealingLR, T_max=20)
+    # From a tenth of the rate in equal steps to the whole: a warm-up of 10 steps.
     tensors["linear_warmup"] = rates(
-        SCHEDULE_STEPS, lr_scheduler.LinearLR, start_factor=0.1, end_factor=1.0, total_iters=10
+        SCHEDULE_STEPS, lr_scheduler.LinearLR, start_factor=0.1, end_factor=1.0, total_iters=9
     )
     tensors["plateau_metrics"] = METRICS
     tensors["plateau"] = plateau_rates()

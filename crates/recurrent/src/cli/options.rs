@@ -71,7 +71,7 @@ pub struct Options {
     /// How often the training part is read [default: 5]
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<u64>,
-    /// Stops after this many steps, within the epochs
+    /// Stops after this many steps, within the epochs, and measures there as after an epoch
     #[arg(long, value_name = "COUNT")]
     pub steps: Option<u64>,
     /// Streams read side by side [default: 32]
@@ -282,6 +282,8 @@ pub(super) fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernel
 
 #[cfg(test)]
 mod tests {
+    use recurrent_cells::initialize::Initialization;
+
     use super::*;
 
     #[test]
@@ -350,6 +352,33 @@ mod tests {
         assert_eq!(message, "line 2: invalid type: string \"many\", expected a whole number");
     }
 
+    /// `resume` compares what a checkpoint holds with what the options say.
+    #[test]
+    fn settings_come_back_from_a_checkpoint_bit_for_bit() {
+        for weight_decay in [0.000_479_581_553_720_430_43, 1e-23, 0.1 + 0.2, 5e-324, 1.0 / 3.0] {
+            let clip_norm = Some(Limit::Most(3e37 * (1.0 + weight_decay)));
+            let weight_decay = Some(weight_decay);
+            let options = Options { weight_decay, clip_norm, ..Options::default() };
+            let settings = options.settings().unwrap();
+            let text = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn initial_values_reach_the_settings() {
+        let settings = |init, forget_bias| {
+            let options = Options { init, forget_bias, ..Options::default() };
+            options.settings().unwrap()
+        };
+        assert_eq!(settings(None, None).initialization, Initialization::Uniform);
+        let orthogonal = settings(Some(InitKind::Orthogonal), Some(1.5));
+        assert_eq!(orthogonal.initialization, Initialization::Orthogonal);
+        assert_eq!(orthogonal.forget_bias, Some(1.5));
+        let chrono = settings(Some(InitKind::Chrono), None).initialization;
+        assert_eq!(chrono, Initialization::Chrono { steps: 64 });
+    }
+
     #[test]
     fn numbers_out_of_range_are_wrong_usage() {
         let refused = |options: Options| {
@@ -367,6 +396,11 @@ mod tests {
         let cell = Some(CellKind::Gru);
         let message = refused(Options { cell, forget_bias: Some(1.0), ..Options::default() });
         assert_eq!(message, "--forget-bias: a gru has no forget gate");
+        for clip_norm in [f64::INFINITY, f64::NAN, 0.0] {
+            let clip_norm = Some(Limit::Most(clip_norm));
+            let message = refused(Options { clip_norm, ..Options::default() });
+            assert!(message.starts_with("the clip norm must be above 0 and finite"), "{message}");
+        }
         let init = Some(InitKind::Identity);
         let message = refused(Options { init, ..Options::default() });
         let cells = "rnn-tanh, rnn-relu and rnn-identity";

@@ -8,14 +8,16 @@ use clap::Args;
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::write_atomically;
 use recurrent_kernels::Compute;
-use recurrent_training::HeldOutReport;
+use recurrent_training::{HeldOutReport, OptimizerConfig};
 use serde::Serialize;
 
 use super::{Options, Outcome, RunArgument, Task, print_line, remark, thousands, usage};
 use crate::data::{Corpus, TokenKind, Vocabulary, source};
 use crate::run::{Interrupt, MetricsLog, Progress, RunFolder};
 use crate::tasks::checkpoint::{self, Resumed};
-use crate::tasks::language_model::{Report, RunSchedule, Settings, Training, evaluate};
+use crate::tasks::language_model::{
+    Report, RunSchedule, Settings, Training, evaluate, has_exploded,
+};
 
 /// Where no `--checkpoint-every` is given, a run saves this often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -128,6 +130,15 @@ pub(super) fn start(
     if warm_up > run.training.total_steps() {
         remark(quiet, "the run ends before it is warm: it never takes the whole learning rate");
     }
+    if let OptimizerConfig::NtAsgd { average_after, .. } = run.training.settings.optimizer
+        && run.training.settings.epochs < average_after.saturating_add(2)
+    {
+        remark(
+            quiet,
+            "the run ends before nt-asgd can begin to average: it needs --average-after epochs and \
+             two more",
+        );
+    }
     if dropout > 0.0 && num_layers == 1 {
         remark(quiet, "dropout acts between layers: with one layer it does nothing");
     }
@@ -146,17 +157,20 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     let learning_rate = options.learning_rate.or(Some(settings.learning_rate));
     let given = Options { learning_rate, ..options.clone() }.settings()?;
     let Settings { epochs, steps, patience, .. } = settings;
-    if (Settings { epochs, steps, patience, ..given }) != settings {
+    let given = Settings { epochs, steps, patience, ..given };
+    if given != settings {
         bail!(
-            "{}: was changed, and a run goes on with the settings that it began with; change it \
+            "{}: was changed{}, and a run goes on with the settings that it began with; change it \
              back, or train a new run with --config and another --out",
-            folder.config().display()
+            folder.config().display(),
+            first_difference(&given, &settings).unwrap_or_default()
         );
     }
     if let Some(epochs) = arguments.epochs {
         (settings.epochs, settings.steps) = (epochs, None);
     }
-    settings.patience = arguments.patience.or(settings.patience);
+    // A resume that was killed before it saved has left its patience in the file.
+    settings.patience = arguments.patience.or(options.patience).or(settings.patience);
     settings.check().map_err(usage)?;
     let corpus = run_data(&folder, &options, vocabulary.clone())?;
     corpus.require_window(settings.batch_size, settings.sequence_length)?;
@@ -200,6 +214,15 @@ pub(super) fn resume(arguments: ResumeArguments, quiet: bool) -> anyhow::Result<
     describe(&run, quiet);
     remark(quiet, format!("goes on after step {}", thousands(run.training.trainer.steps())));
     drive(run, quiet)
+}
+
+/// Which setting differs, with both values, for the message that one does.
+fn first_difference(given: &Settings, began_with: &Settings) -> Option<String> {
+    let fields = |settings: &Settings| serde_json::to_value(settings).ok();
+    let (given, began_with) = (fields(given)?, fields(began_with)?);
+    let (name, value) =
+        given.as_object()?.iter().find(|(name, value)| began_with.get(name) != Some(value))?;
+    Some(format!(" ({name} was {} and is {value})", began_with.get(name)?))
 }
 
 /// The model to use: that of the best checkpoint, or of the last where no epoch has ended yet.
@@ -282,6 +305,9 @@ fn drive(mut run: Run, quiet: bool) -> anyhow::Result<Outcome> {
         TokenKind::Byte => "byte",
     };
     let best = run.training.best;
+    if best.is_infinite() {
+        bail!("no held-out loss was a number; the model in {folder} is of no use");
+    }
     print_line(format!(
         "held-out loss {best:.4} nats per {unit} (perplexity {:.2}); the model is in {folder}",
         best.exp()
@@ -360,11 +386,11 @@ fn end_epoch(
     let averaged = run.training.trainer.averages();
     run.metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out, averaged })?;
     // Saved even if every loss is NaN: a run without a best model would be of no use.
-    let is_best = held_out.loss < run.training.best || !run.folder.best().is_file();
-    if is_best {
+    let seen = run.training.trainer.observe_held_out(held_out.loss);
+    let is_best = seen.is_best || !run.folder.best().is_file();
+    if seen.is_best {
         run.training.best = held_out.loss;
     }
-    let seen = run.training.trainer.observe_held_out(held_out.loss);
     save(run, is_best)?;
     let mut line = format!(
         "epoch {epoch}/{}: loss {train_loss:.4}, held-out loss {:.4} (perplexity {:.2}), {} {}/s",
@@ -376,6 +402,9 @@ fn end_epoch(
     );
     if !is_best {
         line.push_str("; no better than before");
+    }
+    if has_exploded(held_out.loss, run.training.vocabulary.len()) {
+        line.push_str("; far worse than guessing: the state grows over long texts");
     }
     for remark in changes(&run.training, seen, learning_rate) {
         line.push_str("; ");

@@ -188,6 +188,11 @@ const INITIALIZATION: u64 = 1;
 /// Beyond this many times the loss of plain guessing, training has exploded for good.
 const EXPLODED: f64 = 20.0;
 
+/// Whether a loss over a vocabulary of this size says that the model has exploded.
+pub fn has_exploded(loss: f64, vocabulary_size: usize) -> bool {
+    loss > EXPLODED * (vocabulary_size as f64).ln().max(1.0)
+}
+
 /// Why a training stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -198,7 +203,8 @@ pub enum StepError {
     /// The loss is far worse than guessing.
     #[error(
         "the loss exploded: {loss:.1} at step {step}, where plain guessing gives {guessing:.2}; a \
-         lower learning rate or a smaller clip norm helps"
+         lower learning rate or a smaller clip norm helps, and with --init identity or a cell \
+         without bounds (rnn-relu, rnn-identity) another --init"
     )]
     Exploded {
         /// The step, counted from 1.
@@ -305,7 +311,7 @@ impl Training {
         let report = self.trainer.step(&windows.get((steps % self.windows_per_epoch) as usize))?;
         self.epoch_loss += report.loss;
         let (loss, guessing) = (report.loss.mean(), (self.vocabulary.len() as f64).ln());
-        if loss > EXPLODED * guessing.max(1.0) {
+        if has_exploded(loss, self.vocabulary.len()) {
             return Err(StepError::Exploded { step: report.step, loss, guessing });
         }
         Ok(report)

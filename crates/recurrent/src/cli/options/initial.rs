@@ -19,7 +19,8 @@ pub enum InitKind {
     Xavier,
     /// Recurrent weights that neither stretch nor shrink, the rest as xavier.
     Orthogonal,
-    /// Recurrent weights that keep h as it is; rnn-tanh, rnn-relu and rnn-identity only.
+    /// Recurrent weights that keep h as it is; rnn-tanh, rnn-relu and rnn-identity only. What is
+    /// read adds up over a long text: take small rates, such as sgd with 0.01.
     Identity,
     /// Gates that remember over times up to --sequence-length; lstm and gru only.
     Chrono,
