@@ -17,7 +17,9 @@ pub struct Observation<'a, T> {
     pub t: usize,
     /// Which sequences, by column of panel 0 (`Lengths::order` names the caller's).
     pub sequences: Range<usize>,
-    /// What forward left on the tape: for an LSTM i, f, g, o; for a GRU hn, r, z, n; for an RNN h.
+    /// What forward left on the tape: for an LSTM i, f, g, o (coupled: i, g, o; with a projection m
+    /// before them); for a GRU hn, r, z, n (reset before the product: r h in the place of hn); for an
+    /// RNN h.
     pub tape: Columns<'a, T>,
     /// c after the step; no rows for cells without c.
     pub c: Columns<'a, T>,

@@ -141,7 +141,7 @@ impl<C: Cell> Stack<C> {
     }
 
     /// Undoes [`initial_state`](Self::initial_state): adds the gradient of the state that sequences
-    /// began from ([`Reversed::initial_state_gradient`]) to that of the learned one, sequence after
+    /// began from ([`initial_state_gradient`](crate::Reversed::initial_state_gradient)) to that of the learned one, sequence after
     /// sequence. Does nothing if none is learned.
     ///
     /// # Panics

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// What decides which numbers dropout sets to zero. A mask depends only on these two, the layer,
-/// the step, the sequence and the row, never on threads or on the order of a batch.
+/// the step, the row and the sequence (by the caller's number), never on threads or on how lengths
+/// sort the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise {
     /// The run's seed.
