@@ -141,8 +141,8 @@ impl<C: Cell> Stack<C> {
     }
 
     /// Undoes [`initial_state`](Self::initial_state): adds the gradient of the state that sequences
-    /// began from ([`initial_state_gradient`](crate::Reversed::initial_state_gradient)) to that of the learned one, sequence after
-    /// sequence. Does nothing if none is learned.
+    /// began from ([`initial_state_gradient`](crate::Reversed::initial_state_gradient)) to that of
+    /// the learned one, sequence after sequence. Does nothing if none is learned.
     ///
     /// # Panics
     /// If the shapes do not fit.
