@@ -19,6 +19,10 @@ const BLOCK: usize = 256;
 /// A thread takes at least this many logits, or starting it costs more than it saves.
 const LEAST_LOGITS: usize = 16 * 1024;
 
+/// The target of a column that asks for no prediction: its loss and its gradient are 0. (PyTorch's
+/// `ignore_index`.)
+pub const IGNORED: u32 = u32::MAX;
+
 /// Turns each column of logits into probabilities: `e^(x_r) / sum over s of e^(x_s)`.
 ///
 /// A logit of minus infinity is a masked class and gets probability 0. NaN or plus infinity
@@ -40,7 +44,7 @@ pub fn softmax<T: Real>(level: Level, mut logits: ColumnsMut<'_, T>) {
 /// arithmetic has gone wrong earlier and must not pass for a number.
 ///
 /// # Panics
-/// If `targets` or `losses` are not one per column, or a target is not a row.
+/// If `targets` or `losses` are not one per column, or a target is neither a row nor [`IGNORED`].
 #[track_caller]
 pub fn softmax_cross_entropy<T: Real>(
     compute: &Compute,
@@ -55,6 +59,11 @@ pub fn softmax_cross_entropy<T: Real>(
     compute.split((logits, Shared(targets), losses), least, &|(mut logits, targets, losses)| {
         for (j, loss) in losses.iter_mut().enumerate() {
             let (column, target) = (logits.column(j), targets.0[j] as usize);
+            if targets.0[j] == IGNORED {
+                column.fill(T::ZERO);
+                *loss = 0.0;
+                continue;
+            }
             *loss = level.dispatch(Gradient { column, target, scale });
         }
     });
@@ -65,7 +74,7 @@ pub fn softmax_cross_entropy<T: Real>(
 /// Gives the bits of [`softmax_cross_entropy`]'s losses, NaN included, and leaves the logits.
 ///
 /// # Panics
-/// If `targets` or `losses` are not one per column, or a target is not a row.
+/// If `targets` or `losses` are not one per column, or a target is neither a row nor [`IGNORED`].
 #[track_caller]
 pub fn cross_entropy<T: Real>(
     compute: &Compute,
@@ -80,7 +89,10 @@ pub fn cross_entropy<T: Real>(
     compute.split(parts, least, &|(logits, targets, losses)| {
         for (j, loss) in losses.iter_mut().enumerate() {
             let (column, target) = (logits.0.column(j), targets.0[j] as usize);
-            *loss = level.dispatch(Loss { column, target });
+            *loss = match targets.0[j] {
+                IGNORED => 0.0,
+                _ => level.dispatch(Loss { column, target }),
+            };
         }
     });
 }
@@ -133,7 +145,8 @@ fn assert_targets(rows: usize, columns: usize, targets: &[u32], losses: &[f64]) 
     if targets.len() != columns || losses.len() != columns {
         bad_lengths(rows, columns, targets.len(), losses.len());
     }
-    if let Some(j) = targets.iter().position(|&target| target as usize >= rows) {
+    if let Some(j) = targets.iter().position(|&target| target != IGNORED && target as usize >= rows)
+    {
         bad_target(rows, columns, j, targets[j]);
     }
 }

@@ -38,13 +38,15 @@ pub use stepwise::{Retreating, Reversed, Taping};
 mod stream;
 pub use stream::StackStream;
 
-mod token_input;
-pub use token_input::{TokenInput, TokenInputTape};
+mod config;
+pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};
+
+mod sequence_input;
+pub use sequence_input::{Reading, SequenceInput, SequenceInputTape};
 
 mod many_to_many;
 pub use many_to_many::{
-    ConfigError, ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream,
-    ManyToManyTape, TokenEncoding,
+    ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream, ManyToManyTape,
 };
 
 mod decoding;

@@ -1,10 +1,12 @@
 //! The table of tokens gives the bits of the long way, in one direction and in both.
 
-use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
+use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
-use recurrent_topologies::{Lengths, ManyToManyConfig, ManyToManyTape, TokenEncoding};
+use recurrent_topologies::{
+    InputConfig, Lengths, ManyToManyConfig, ManyToManyTape, Reading, StackConfig, TokenEncoding,
+};
 
 /// With 5 tokens of a vocabulary of 9 vectors are looked up and multiplied; with four times as many
 /// the products of all tokens are made first and looked up.
@@ -14,18 +16,22 @@ fn a_large_batch_has_the_bits_of_a_small_one() {
     for cell in CellKind::ALL {
         for bidirectional in [false, true] {
             let config = ManyToManyConfig {
-                vocabulary_size: 9,
-                classes: 4,
-                encoding: TokenEncoding::Embedding(6),
-                cell,
-                hidden_size: 7,
-                num_layers: 2,
-                bidirectional,
-                dropout: 0.0,
+                input: InputConfig::Tokens {
+                    vocabulary_size: 9,
+                    encoding: TokenEncoding::Embedding(6),
+                },
+                stack: StackConfig {
+                    cell,
+                    hidden_size: 7,
+                    num_layers: 2,
+                    bidirectional,
+                    dropout: 0.0,
+                },
+                output_size: 4,
             };
-            let model = config.build::<f32>().unwrap();
+            let model = config.build().unwrap();
             let mut generator = Generator::new(1, 0);
-            let parameters =
+            let parameters: Parameters<f32> =
                 model.initialize(&mut generator, Initialization::Uniform, None).unwrap();
             let run = |copies: usize| {
                 let lengths = Lengths::equal(copies, sequence.len());
@@ -35,7 +41,7 @@ fn a_large_batch_has_the_bits_of_a_small_one() {
                 let recorded = model.forward(
                     &compute,
                     &parameters,
-                    &tokens,
+                    Reading::Tokens(&tokens),
                     &state,
                     &lengths,
                     None,

@@ -2,7 +2,9 @@
 
 use recurrent_cells::Parameters;
 use recurrent_kernels::{Compute, Real, loss};
-use recurrent_topologies::{ManyToMany, ManyToManyRecorded, ManyToManyTape, Noise, Probe, State};
+use recurrent_topologies::{
+    ManyToMany, ManyToManyRecorded, ManyToManyTape, Noise, Probe, Reading, State,
+};
 
 use crate::Window;
 
@@ -51,7 +53,7 @@ pub trait Objective<T: Real> {
 
     /// The step of the last [`gradients`](Self::gradients) is taken: carries what that batch left.
     /// Does nothing if it was called before, or if nothing is carried.
-    fn commit(&mut self);
+    fn commit(&mut self) {}
 
     /// The loss of `batch` without gradients and without dropout.
     ///
@@ -65,15 +67,15 @@ pub trait Objective<T: Real> {
     ) -> Loss;
 
     /// Calls `f` with the name and the numbers of everything that it carries from batch to batch.
-    fn visit(&self, f: &mut dyn FnMut(&str, &[T]));
+    fn visit(&self, _f: &mut dyn FnMut(&str, &[T])) {}
 
     /// As [`visit`](Self::visit), writable.
-    fn visit_mut(&mut self, f: &mut dyn FnMut(&str, &mut [T]));
+    fn visit_mut(&mut self, _f: &mut dyn FnMut(&str, &mut [T])) {}
 }
 
 /// Cross-entropy at every step of a [`ManyToMany`], with the state carried from window to window.
 pub struct ManyToManyObjective<T> {
-    model: ManyToMany<T>,
+    model: ManyToMany,
     seed: u64,
     tape: ManyToManyTape<T>,
     /// The state before the next window.
@@ -89,7 +91,7 @@ const MOST_STEPS: u64 = 1 << 24;
 
 impl<T: Real> ManyToManyObjective<T> {
     /// Windows of `batch` sequences; `seed` decides the dropout masks.
-    pub fn new(model: ManyToMany<T>, batch: usize, seed: u64) -> Self {
+    pub fn new(model: ManyToMany, batch: usize, seed: u64) -> Self {
         ManyToManyObjective {
             seed,
             tape: ManyToManyTape::default(),
@@ -102,7 +104,7 @@ impl<T: Real> ManyToManyObjective<T> {
     }
 
     /// The model.
-    pub fn model(&self) -> &ManyToMany<T> {
+    pub fn model(&self) -> &ManyToMany {
         &self.model
     }
 
@@ -116,12 +118,13 @@ impl<T: Real> ManyToManyObjective<T> {
     ) -> Forward<'s, T> {
         let ManyToManyObjective { model, tape, state, next_state, pending, losses, .. } = self;
         let Window { tokens, lengths, carries_state, .. } = window;
+        let reading = Reading::Tokens(tokens);
         losses.resize(tokens.len(), 0.0);
         if !carries_state {
             next_state.reset();
         }
         let initial = if *carries_state { &*state } else { &*next_state };
-        let recorded = model.forward(compute, parameters, tokens, initial, lengths, noise, tape);
+        let recorded = model.forward(compute, parameters, reading, initial, lengths, noise, tape);
         recorded.final_state(next_state);
         *pending = true;
         Forward { model, recorded, losses }
@@ -130,9 +133,14 @@ impl<T: Real> ManyToManyObjective<T> {
 
 /// A window that has run forward, and where its losses go.
 struct Forward<'s, T> {
-    model: &'s ManyToMany<T>,
+    model: &'s ManyToMany,
     recorded: ManyToManyRecorded<'s, T>,
     losses: &'s mut [f64],
+}
+
+/// How many targets are asked for: those that are not [`IGNORED`](loss::IGNORED).
+fn predictions(targets: &[u32]) -> usize {
+    targets.iter().filter(|&&target| target != loss::IGNORED).count()
 }
 
 /// The number of a step's first time step, in which dropout masks are counted.
@@ -169,11 +177,12 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
             self.forward(compute, parameters, window, noise);
 
         // The gradient of the mean: forward turns round here.
-        let scale = T::from_f64(1.0 / losses.len() as f64);
+        let count = predictions(&window.targets);
+        let scale = T::from_f64(1.0 / count as f64);
         let logits = recorded.logits_mut();
         loss::softmax_cross_entropy(compute, logits, &window.targets, scale, losses);
         model.backward(recorded, compute, parameters, gradients, probe);
-        Loss { sum: losses.iter().sum(), count: losses.len() }
+        Loss { sum: losses.iter().sum(), count }
     }
 
     fn commit(&mut self) {
@@ -185,7 +194,8 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
     fn evaluate(&mut self, compute: &Compute, parameters: &Parameters<T>, window: &Window) -> Loss {
         let Forward { recorded, losses, .. } = self.forward(compute, parameters, window, None);
         loss::cross_entropy(compute, recorded.logits(), &window.targets, losses);
-        let loss = Loss { sum: losses.iter().sum(), count: losses.len() };
+        let count = predictions(&window.targets);
+        let loss = Loss { sum: losses.iter().sum(), count };
         self.commit();
         loss
     }

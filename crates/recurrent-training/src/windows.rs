@@ -28,7 +28,10 @@ pub struct Windows<'t> {
 pub struct Window {
     /// The token read in each column.
     pub tokens: Vec<u32>,
-    /// The class to predict in each column: here the next token.
+    /// The class to predict in each column: here the next token. [`loss::IGNORED`] asks for nothing
+    /// there.
+    ///
+    /// [`loss::IGNORED`]: recurrent_kernels::loss::IGNORED
     pub targets: Vec<u32>,
     /// The shape.
     pub lengths: Lengths,

@@ -4,11 +4,13 @@
 use proptest::prelude::*;
 use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
+use recurrent_kernels::loss::IGNORED;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Real};
 use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
-    Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe, TokenEncoding,
+    InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe,
+    Reading, StackConfig, TokenEncoding,
 };
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
@@ -26,25 +28,24 @@ fn configs(classes: usize) -> impl Strategy<Value = ManyToManyConfig> {
     )
         .prop_map(
             move |(vocabulary_size, encoding, cell, hidden_size, num_layers, dropout)| {
-                ManyToManyConfig {
-                    vocabulary_size,
-                    classes,
-                    encoding,
-                    cell,
-                    hidden_size,
-                    num_layers,
-                    bidirectional: false,
-                    dropout,
-                }
+                let input = InputConfig::Tokens { vocabulary_size, encoding };
+                let bidirectional = false;
+                let stack = StackConfig { cell, hidden_size, num_layers, bidirectional, dropout };
+                ManyToManyConfig { input, stack, output_size: classes }
             },
         )
 }
 
-fn build<T: Real>(config: &ManyToManyConfig) -> (ManyToMany<T>, Parameters<T>) {
+fn build<T: Real>(config: &ManyToManyConfig) -> (ManyToMany, Parameters<T>) {
     let model = config.build().unwrap();
     let mut generator = Generator::new(1, 0);
     let parameters = model.initialize(&mut generator, Initialization::Uniform, None).unwrap();
     (model, parameters)
+}
+
+fn vocabulary_size(config: &ManyToManyConfig) -> usize {
+    let InputConfig::Tokens { vocabulary_size, .. } = config.input else { unreachable!() };
+    vocabulary_size
 }
 
 fn tokens(generator: &mut Generator, count: usize, below: usize) -> Vec<u32> {
@@ -58,14 +59,15 @@ fn text(length: usize) -> Vec<u32> {
 
 fn small(dropout: f64) -> ManyToManyConfig {
     ManyToManyConfig {
-        vocabulary_size: 5,
-        classes: 5,
-        encoding: TokenEncoding::Embedding(3),
-        cell: CellKind::Lstm,
-        hidden_size: 9,
-        num_layers: 2,
-        bidirectional: false,
-        dropout,
+        input: InputConfig::Tokens { vocabulary_size: 5, encoding: TokenEncoding::Embedding(3) },
+        stack: StackConfig {
+            cell: CellKind::Lstm,
+            hidden_size: 9,
+            num_layers: 2,
+            bidirectional: false,
+            dropout,
+        },
+        output_size: 5,
     }
 }
 
@@ -110,13 +112,14 @@ proptest! {
         seed in any::<u64>(),
         bidirectional: bool,
     ) {
-        let config = ManyToManyConfig { bidirectional, ..config };
+        let stack = StackConfig { bidirectional, ..config.stack };
+        let config = ManyToManyConfig { stack, ..config };
         let (model, mut parameters) = build::<f64>(&config);
         let mut generator = Generator::new(seed, 0);
         let lengths = Lengths::new(&lengths);
         let window = Window {
-            tokens: tokens(&mut generator, lengths.columns(), config.vocabulary_size),
-            targets: tokens(&mut generator, lengths.columns(), config.classes),
+            tokens: tokens(&mut generator, lengths.columns(), vocabulary_size(&config)),
+            targets: tokens(&mut generator, lengths.columns(), config.output_size),
             lengths,
             carries_state: false,
         };
@@ -135,7 +138,7 @@ proptest! {
         });
         prop_assert!(found.worst <= 1.0, "{} ({} tolerances)", found.place, found.worst);
         // A relu has kinks; the suite of cells bounds their share over many cases.
-        let most = if config.cell == CellKind::RnnRelu { found.pairs / 20 + 2 } else { 0 };
+        let most = if config.stack.cell == CellKind::RnnRelu { found.pairs / 20 + 2 } else { 0 };
         prop_assert!(found.skipped <= most, "{} of {} skipped", found.skipped, found.pairs);
     }
 
@@ -144,12 +147,12 @@ proptest! {
         let (model, parameters) = build::<f32>(&config);
         let mut generator = Generator::new(seed, 0);
         let (batch, steps) = (3, 6);
-        let tokens = tokens(&mut generator, batch * steps, config.vocabulary_size);
+        let tokens = tokens(&mut generator, batch * steps, vocabulary_size(&config));
         let compute = Compute::sequential();
         let (initial, lengths) = (model.zero_state(batch), Lengths::equal(batch, steps));
         let mut tape = ManyToManyTape::default();
         let recorded =
-            model.forward(&compute, &parameters, &tokens, &initial, &lengths, None, &mut tape);
+            model.forward(&compute, &parameters, Reading::Tokens(&tokens), &initial, &lengths, None, &mut tape);
         let mut stream = ManyToManyStream::new(&compute, &model, parameters.clone(), batch);
         for t in 0..steps {
             let columns = t * batch..(t + 1) * batch;
@@ -174,18 +177,48 @@ fn training_has_the_same_bits_at_any_thread_count() {
     assert_eq!(run(3), expected);
 }
 
+/// Columns that ask for nothing count for nothing: the loss and the gradients are those of the
+/// window without their sequence.
+#[test]
+fn ignored_targets_leave_no_trace() {
+    let (model, parameters) = build::<f64>(&small(0.0));
+    let sequences = [vec![0u32, 1, 2], vec![3, 4, 0]];
+    let window = |count: usize, last: u32| Window {
+        tokens: Lengths::equal(count, 3).arrange(&sequences[..count]),
+        targets: Lengths::equal(count, 3).arrange(&[[1, 2, 3], [last; 3]][..count]),
+        lengths: Lengths::equal(count, 3),
+        carries_state: false,
+    };
+    let run = |window: &Window| {
+        let mut objective = ManyToManyObjective::new(model.clone(), window.lengths.batch(), 3);
+        let mut gradients = parameters.zeros_like();
+        let compute = Compute::sequential();
+        let loss = objective.gradients(&compute, &parameters, window, 0, &mut gradients, &());
+        let evaluated = objective.evaluate(&compute, &parameters, window);
+        assert_eq!(loss, evaluated);
+        (loss, gradients)
+    };
+    let (alone, beside) = (run(&window(1, 0)), run(&window(2, IGNORED)));
+    assert_eq!((alone.0.count, alone.0), (3, beside.0));
+    for (a, b) in alone.1.as_slice().iter().zip(beside.1.as_slice()) {
+        assert!((a - b).abs() <= 1e-15 + 1e-12 * a.abs(), "{a} and {b}");
+    }
+    assert_ne!(run(&window(2, 1)).0, alone.0);
+}
+
 /// As above, in shapes above every threshold from which work is divided among threads.
 #[test]
 fn large_training_has_the_same_bits_at_any_thread_count() {
     let config = ManyToManyConfig {
-        vocabulary_size: 300,
-        classes: 300,
-        encoding: TokenEncoding::Embedding(40),
-        cell: CellKind::Lstm,
-        hidden_size: 160,
-        num_layers: 1,
-        bidirectional: false,
-        dropout: 0.2,
+        input: InputConfig::Tokens { vocabulary_size: 300, encoding: TokenEncoding::Embedding(40) },
+        stack: StackConfig {
+            cell: CellKind::Lstm,
+            hidden_size: 160,
+            num_layers: 1,
+            bidirectional: false,
+            dropout: 0.2,
+        },
+        output_size: 300,
     };
     let text = tokens(&mut Generator::new(2, 0), 32 * 80 + 1, 300);
     let windows = Windows::new(&text, 32, 40);
@@ -470,19 +503,20 @@ fn numbers_out_of_range_are_refused() {
         assert!(Trainer::new(config, Compute::sequential(), objective, parameters).is_err());
     }
     assert!(refused(adam(0.9, 0.999, f64::INFINITY)).contains("epsilon must be finite"));
-    let config = ManyToManyConfig { hidden_size: 0, ..small(0.0) };
-    assert_eq!(config.build::<f32>().unwrap_err().to_string(), "hidden size must be at least 1");
-    let config = ManyToManyConfig { dropout: 1.5, ..small(0.0) };
-    let message = config.build::<f32>().unwrap_err().to_string();
+    let refused = |stack| ManyToManyConfig { stack, ..small(0.0) }.build().unwrap_err().to_string();
+    let stack = small(0.0).stack;
+    let message = refused(StackConfig { hidden_size: 0, ..stack });
+    assert_eq!(message, "hidden size must be at least 1");
+    let message = refused(StackConfig { dropout: 1.5, ..stack });
     assert_eq!(message, "dropout must be at least 0 and below 1, not 1.5");
 }
 
 #[test]
 fn a_model_begins_as_it_was_asked_to() {
-    let model = small(0.0).build::<f64>().unwrap();
+    let model = small(0.0).build().unwrap();
     let initialize =
         |how, forget_bias| model.initialize(&mut Generator::new(1, 0), how, forget_bias).unwrap();
-    let parameters = initialize(Initialization::Orthogonal, Some(1.5));
+    let parameters: Parameters<f64> = initialize(Initialization::Orthogonal, Some(1.5));
     for (_, slots) in model.stack().cells() {
         // The columns of each gate's block have length 1.
         let weight_hh = parameters.get(slots.weight_hh);
@@ -492,9 +526,10 @@ fn a_model_begins_as_it_was_asked_to() {
         }
         assert!(parameters.slice(slots.bias_ih.unwrap())[9..18].iter().all(|&b| b == 1.5));
     }
-    let gru = ManyToManyConfig { cell: CellKind::Gru, ..small(0.0) }.build::<f64>().unwrap();
+    let stack = StackConfig { cell: CellKind::Gru, ..small(0.0).stack };
+    let gru = ManyToManyConfig { stack, ..small(0.0) }.build().unwrap();
     let refused = |how, forget_bias| {
-        gru.initialize(&mut Generator::new(1, 0), how, forget_bias).unwrap_err().to_string()
+        gru.initialize::<f64>(&mut Generator::new(1, 0), how, forget_bias).unwrap_err().to_string()
     };
     assert_eq!(refused(Initialization::Uniform, Some(1.0)), "a forget bias is for lstm");
     let message = refused(Initialization::Identity, None);

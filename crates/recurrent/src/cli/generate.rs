@@ -75,7 +75,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         compute: &Compute,
-        model: &ManyToMany<f32>,
+        model: &ManyToMany,
         parameters: Parameters<f32>,
         vocabulary: Vocabulary,
         sampler: Sampler<f32>,

@@ -137,7 +137,7 @@ fn held_out(
 }
 
 /// A model, its parameters, and the settings and vocabulary that it was trained with.
-pub type Loaded = (ManyToMany<f32>, Parameters<f32>, Settings, Vocabulary);
+pub type Loaded = (ManyToMany, Parameters<f32>, Settings, Vocabulary);
 
 /// A trained model, for whoever only wants to use it. Where there is an average of the parameters,
 /// it is the model.

@@ -11,7 +11,7 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
-use recurrent_topologies::{ManyToMany, ManyToManyConfig, TokenEncoding};
+use recurrent_topologies::{InputConfig, ManyToMany, ManyToManyConfig, StackConfig, TokenEncoding};
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, StepReport, Trainer,
     TrainerConfig, TrainingError, Windows,
@@ -147,21 +147,17 @@ impl Settings {
         if self.sequence_length > MOST_STEPS {
             return Err(format!("the sequence length must be at most {MOST_STEPS}"));
         }
-        self.model(2).build::<f32>().map_err(|error| error.to_string())?;
+        self.model(2).build().map_err(|error| error.to_string())?;
         self.trainer(1, 1).check_for::<f32>().map_err(|error| error.to_string())
     }
 
     /// The model for a vocabulary of this size.
     pub fn model(&self, vocabulary_size: usize) -> ManyToManyConfig {
+        let &Settings { encoding, cell, hidden_size, num_layers, dropout, .. } = self;
         ManyToManyConfig {
-            vocabulary_size,
-            classes: vocabulary_size,
-            encoding: self.encoding,
-            cell: self.cell,
-            hidden_size: self.hidden_size,
-            num_layers: self.num_layers,
-            bidirectional: false,
-            dropout: self.dropout,
+            input: InputConfig::Tokens { vocabulary_size, encoding },
+            stack: StackConfig { cell, hidden_size, num_layers, bidirectional: false, dropout },
+            output_size: vocabulary_size,
         }
     }
 
@@ -267,7 +263,7 @@ impl Training {
     }
 
     /// The model.
-    pub fn model(&self) -> &ManyToMany<f32> {
+    pub fn model(&self) -> &ManyToMany {
         self.trainer.objective().model()
     }
 
@@ -327,7 +323,7 @@ fn total_steps(settings: &Settings, windows_per_epoch: u64) -> u64 {
 ///
 /// # Errors
 /// A line that says which setting is out of range.
-pub fn build(settings: &Settings, vocabulary: &Vocabulary) -> Result<ManyToMany<f32>, String> {
+pub fn build(settings: &Settings, vocabulary: &Vocabulary) -> Result<ManyToMany, String> {
     let model = settings.model(vocabulary.len()).build().map_err(|error| error.to_string())?;
     require_memory(model.layout().count() as u128)?;
     Ok(model)
@@ -354,7 +350,7 @@ fn require_memory(numbers: u128) -> Result<(), String> {
 /// The loss on held-out text by the fixed protocol; see the module's head.
 pub fn evaluate(
     compute: &Compute,
-    model: &ManyToMany<f32>,
+    model: &ManyToMany,
     parameters: &Parameters<f32>,
     tokens: &[u32],
 ) -> Loss {

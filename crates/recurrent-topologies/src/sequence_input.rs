@@ -1,4 +1,5 @@
-//! Tokens as input: one-hot or embedded, and the shortcut that both allow.
+//! What a model reads: vectors as they are, or tokens, one-hot or embedded, with the shortcut that
+//! both allow.
 //!
 //! The product of `weight_ih` with a token's vector depends on the token alone. Where the
 //! vocabulary is smaller than the batch, all products are made once, `table = weight_ih E`, and a
@@ -6,19 +7,38 @@
 //! The bits are those of the long way, since every column of a product stands alone.
 
 use recurrent_cells::{CellSlots, Embedding, Layout, Parameters};
-use recurrent_kernels::{Accum, Compute, Matrix, Operand, Packed, Real, gemm};
+use recurrent_kernels::{Accum, Columns, Compute, Matrix, Operand, Packed, Real, gemm};
 
-use crate::{Input, InputGradient, InputSlots, TokenEncoding};
+use crate::{Input, InputConfig, InputGradient, InputSlots, TokenEncoding};
 
-/// Turns tokens into the first layer's input.
+/// Turns what is read into the first layer's input.
 #[derive(Clone, Debug)]
-pub struct TokenInput {
+pub struct SequenceInput {
     embedding: Option<Embedding>,
-    vocabulary_size: usize,
+    config: InputConfig,
 }
 
-/// What a [`TokenInput`] leaves for backward.
-pub struct TokenInputTape<T> {
+/// A batch to read, in the order of columns ([`Lengths::arrange`](crate::Lengths::arrange)).
+#[derive(Clone, Copy)]
+pub enum Reading<'a, T> {
+    /// A token a column.
+    Tokens(&'a [u32]),
+    /// The columns themselves.
+    Vectors(Columns<'a, T>),
+}
+
+impl<T: Real> Reading<'_, T> {
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        match self {
+            Reading::Tokens(tokens) => tokens.len(),
+            Reading::Vectors(x) => x.columns(),
+        }
+    }
+}
+
+/// What a [`SequenceInput`] leaves for backward.
+pub struct SequenceInputTape<T> {
     /// `weight_ih E`: `weight_ih` rows x vocabulary, for each direction; without columns where it was
     /// not used.
     tables: [Matrix<T>; 2],
@@ -29,26 +49,33 @@ pub struct TokenInputTape<T> {
     d_x: Matrix<T>,
 }
 
-impl<T: Real> Default for TokenInputTape<T> {
+impl<T: Real> Default for SequenceInputTape<T> {
     fn default() -> Self {
         let empty = || Matrix::zeros(0, 0);
         let packed = Packed::new();
         let tables = || [empty(), empty()];
         let (x, d_x) = (empty(), empty());
-        TokenInputTape { tables: tables(), x, packed, d_tables: tables(), d_x }
+        SequenceInputTape { tables: tables(), x, packed, d_tables: tables(), d_x }
     }
 }
 
-impl TokenInput {
-    /// Adds what the encoding needs to a layout: `embedding.weight`, or nothing for one-hot.
-    pub fn add(layout: &mut Layout, encoding: TokenEncoding, vocabulary_size: usize) -> Self {
-        let embedding = match encoding {
-            TokenEncoding::OneHot => None,
-            TokenEncoding::Embedding(size) => {
-                Some(Embedding::add(layout, "embedding", vocabulary_size, size))
+impl SequenceInput {
+    /// Adds what the input needs to a layout: `{prefix}embedding.weight`, or nothing for one-hot
+    /// tokens and for vectors.
+    pub fn add(layout: &mut Layout, prefix: &str, config: InputConfig) -> Self {
+        let embedding = match config {
+            InputConfig::Tokens { vocabulary_size, encoding: TokenEncoding::Embedding(size) } => {
+                let name = format!("{prefix}embedding");
+                Some(Embedding::add(layout, &name, vocabulary_size, size))
             }
+            _ => None,
         };
-        TokenInput { embedding, vocabulary_size }
+        SequenceInput { embedding, config }
+    }
+
+    /// What is read.
+    pub fn config(&self) -> &InputConfig {
+        &self.config
     }
 
     /// The embedding, if tokens are embedded.
@@ -56,23 +83,36 @@ impl TokenInput {
         self.embedding.as_ref()
     }
 
-    /// The input of a stack whose first layer has `slots`, for tokens in the order of columns.
+    /// The input of a stack whose first layer has `slots`.
+    ///
+    /// # Panics
+    /// If tokens are given where vectors are read or the other way round, if a token is outside the
+    /// vocabulary, or vectors have another size.
+    #[track_caller]
     pub fn forward<'a, T: Real>(
         &self,
         compute: &Compute,
         slots: &InputSlots,
         parameters: &'a Parameters<T>,
-        tokens: &'a [u32],
-        tape: &'a mut TokenInputTape<T>,
+        reading: Reading<'a, T>,
+        tape: &'a mut SequenceInputTape<T>,
     ) -> Input<'a, T> {
+        self.check(reading);
+        let (tokens, vocabulary_size) = match (reading, self.config) {
+            (Reading::Tokens(tokens), InputConfig::Tokens { vocabulary_size, .. }) => {
+                (tokens, vocabulary_size)
+            }
+            (Reading::Vectors(x), _) => return Input::Columns(x),
+            (Reading::Tokens(_), InputConfig::Vectors { .. }) => unreachable!("checked above"),
+        };
         let Some(embedding) = &self.embedding else {
             let weight_ih = |slots: &CellSlots| parameters.get(slots.weight_ih);
             let (table, reverse) = (weight_ih(&slots.first), slots.reverse.as_ref().map(weight_ih));
             return Input::Table { table, reverse, tokens };
         };
         let vectors = parameters.get(embedding.weight);
-        let TokenInputTape { tables, x, packed, .. } = tape;
-        if self.vocabulary_size >= tokens.len() {
+        let SequenceInputTape { tables, x, packed, .. } = tape;
+        if vocabulary_size >= tokens.len() {
             tables[0].resize(0, 0);
             x.resize(embedding.weight.rows(), tokens.len());
             embedding.forward(parameters, tokens, x.as_mut());
@@ -80,7 +120,7 @@ impl TokenInput {
         }
         for (slots, table) in slots.iter().zip(&mut *tables) {
             let weight_ih = parameters.get(slots.weight_ih);
-            table.resize(weight_ih.rows(), self.vocabulary_size);
+            table.resize(weight_ih.rows(), vocabulary_size);
             packed.pack(compute.level(), weight_ih, std::slice::from_ref(&(0..weight_ih.rows())));
             compute.product(table.as_mut(), Accum::Replace, packed, vectors);
         }
@@ -90,20 +130,28 @@ impl TokenInput {
 
     /// Where the stack's backward pass is to put the gradient of what [`forward`](Self::forward)
     /// gave; [`backward`](Self::backward) takes it from there.
+    /// Vectors take none: nothing learns from it.
     pub fn gradient<'a, T: Real>(
         &self,
         slots: &InputSlots,
-        tokens: &'a [u32],
-        tape: &'a mut TokenInputTape<T>,
+        reading: Reading<'a, T>,
+        tape: &'a mut SequenceInputTape<T>,
         gradients: &Parameters<T>,
     ) -> InputGradient<'a, T> {
-        let TokenInputTape { tables, x, d_tables, d_x, .. } = tape;
+        let tokens = match reading {
+            Reading::Tokens(tokens) => tokens,
+            Reading::Vectors(x) => return InputGradient::Columns { x, d_x: None },
+        };
+        let SequenceInputTape { tables, x, d_tables, d_x, .. } = tape;
         if self.embedding.is_some() && tables[0].columns() == 0 {
             d_x.resize(x.rows(), x.columns());
             return InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
         }
         for (slots, d_table) in slots.iter().zip(&mut *d_tables) {
-            d_table.resize(gradients.get(slots.weight_ih).rows(), self.vocabulary_size);
+            let weight_ih = gradients.get(slots.weight_ih);
+            // A table has a column for every token, and so has the weight of one-hot ones.
+            let tokens = self.embedding.map_or(weight_ih.columns(), |e| e.weight.columns());
+            d_table.resize(weight_ih.rows(), tokens);
             d_table.as_mut_slice().fill(T::ZERO);
         }
         let [d_table, d_reverse] = d_tables;
@@ -123,10 +171,11 @@ impl TokenInput {
         compute: &Compute,
         slots: &InputSlots,
         parameters: &Parameters<T>,
-        tokens: &[u32],
-        tape: &TokenInputTape<T>,
+        reading: Reading<'_, T>,
+        tape: &SequenceInputTape<T>,
         gradients: &mut Parameters<T>,
     ) {
+        let Reading::Tokens(tokens) = reading else { return };
         if let Some(embedding) = &self.embedding
             && tape.tables[0].columns() == 0
         {
@@ -145,6 +194,29 @@ impl TokenInput {
             let d_embedding = gradients.get_mut(embedding.weight);
             let weight_ih = Operand::Transposed(parameters.get(slots.weight_ih));
             gemm(compute, d_embedding, Accum::Add, weight_ih, Operand::Plain(d_table));
+        }
+    }
+
+    #[track_caller]
+    fn check<T: Real>(&self, reading: Reading<'_, T>) {
+        match (self.config, reading) {
+            (InputConfig::Tokens { vocabulary_size, .. }, Reading::Tokens(tokens)) => {
+                let size = vocabulary_size;
+                if let Some(at) = tokens.iter().position(|&token| token as usize >= size) {
+                    let token = tokens[at];
+                    panic!("token {token} at column {at} is outside a vocabulary of {size}");
+                }
+            }
+            (InputConfig::Vectors { size }, Reading::Vectors(x)) => {
+                let rows = x.rows();
+                assert!(rows == size, "vectors of {rows} numbers; {size} are read at a step");
+            }
+            (InputConfig::Tokens { .. }, Reading::Vectors(_)) => {
+                panic!("vectors were given to a model that reads tokens")
+            }
+            (InputConfig::Vectors { .. }, Reading::Tokens(_)) => {
+                panic!("tokens were given to a model that reads vectors")
+            }
         }
     }
 }
