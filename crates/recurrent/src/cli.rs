@@ -4,19 +4,24 @@
 //! 2 wrong usage, 130 interrupted (after writing a checkpoint).
 
 mod demo;
+mod drive;
 mod evaluate;
 mod generate;
+mod help;
 mod inspect;
-mod options;
+mod predict;
+mod resume;
 mod train;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
-pub use options::Options;
+use crate::options::{Options, UsageError, usage};
+use crate::run::thousands;
+use crate::tasks::{Task, TaskName, with_task};
 
 /// Train, run and look into recurrent networks on a CPU.
 #[derive(Parser)]
@@ -34,35 +39,26 @@ enum Command {
     /// Trains on built-in data for half a minute and shows what was learnt.
     Demo(demo::Arguments),
     /// Trains a model on your data.
-    #[command(allow_negative_numbers = true)]
-    Train(Box<train::TrainArguments>),
+    #[command(subcommand_value_name = "TASK", subcommand_help_heading = "Tasks")]
+    Train {
+        /// What to learn.
+        #[command(subcommand)]
+        task: train::TrainTask,
+    },
     /// Goes on, bit for bit, where a run stopped.
     #[command(allow_negative_numbers = true)]
-    Resume(train::ResumeArguments),
-    /// Measures a trained model on text that it has not learnt from.
+    Resume(resume::Arguments),
+    /// Measures a trained model on data that it has not learnt from.
     #[command(allow_negative_numbers = true)]
     Evaluate(evaluate::Arguments),
+    /// Applies a trained model: one result for each line of input.
+    #[command(allow_negative_numbers = true)]
+    Predict(predict::Arguments),
     /// Lets a trained model write.
     #[command(allow_negative_numbers = true)]
     Generate(generate::Arguments),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
-}
-
-/// What a model is trained to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Task {
-    /// Predict the next token of a text.
-    LanguageModel,
-}
-
-impl Task {
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::LanguageModel => "language-model",
-        }
-    }
 }
 
 /// A folder that `train` made.
@@ -78,25 +74,11 @@ enum Outcome {
     Interrupted,
 }
 
-/// The numbers that a person gave do not go together: wrong usage, and not a failure.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct UsageError(String);
-
-fn usage(message: impl std::fmt::Display) -> anyhow::Error {
-    UsageError(message.to_string()).into()
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let Arguments { command, quiet } = Arguments::parse();
-    let result = match command {
-        Command::Demo(arguments) => demo::run(arguments, quiet),
-        Command::Train(arguments) => train::train(*arguments, quiet),
-        Command::Resume(arguments) => train::resume(arguments, quiet),
-        Command::Evaluate(arguments) => evaluate::run(arguments, quiet),
-        Command::Generate(arguments) => generate::run(arguments, quiet),
-        Command::Inspect(arguments) => inspect::run(arguments),
+    let result = match arguments() {
+        Ok(Arguments { command, quiet }) => run(command, quiet),
+        Err(error) => Err(error),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -107,6 +89,31 @@ pub fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
         }
+    }
+}
+
+/// What was typed. Help, and whatever clap itself explains best, ends the program here.
+fn arguments() -> anyhow::Result<Arguments> {
+    let matches =
+        help::command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    matches.or_else(|error| match help::unknown_task(&error) {
+        Some(message) => Err(usage(message)),
+        None => error.exit(),
+    })
+}
+
+fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Demo(arguments) => demo::run(arguments, quiet),
+        Command::Train { task } => {
+            let (task, arguments) = task.split();
+            with_task!(task, T => train::train::<T>(arguments, quiet))
+        }
+        Command::Resume(arguments) => resume::run(arguments, quiet),
+        Command::Evaluate(arguments) => evaluate::run(arguments, quiet),
+        Command::Predict(arguments) => predict::run(arguments),
+        Command::Generate(arguments) => generate::run(arguments, quiet),
+        Command::Inspect(arguments) => inspect::run(arguments),
     }
 }
 
@@ -129,33 +136,12 @@ fn remark(quiet: bool, line: impl std::fmt::Display) {
     }
 }
 
-/// `1003854` as `1,003,854`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_well_formed() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_003_854), "1,003,854");
+        help::command().debug_assert();
     }
 }

@@ -15,6 +15,9 @@ pub mod builtin;
 pub mod run;
 
 #[cfg(feature = "cli")]
+pub mod options;
+
+#[cfg(feature = "cli")]
 pub mod tasks;
 
 #[cfg(feature = "cli")]

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use recurrent_kernels::random::Generator;
 use recurrent_topologies::{Sampler, Sampling};
 
-use super::generate::{GENERATION, Writer};
-use super::options::ScheduleKind;
-use super::train::{Run, start, train_loop};
-use super::{Options, Outcome, print_line, remark, usage};
+use super::drive::{Run, train_loop};
+use super::train::start;
+use super::{Options, Outcome, Task, print_line, remark, usage};
+use crate::options::ScheduleKind;
 use crate::run::{Interrupt, Progress};
+use crate::tasks::LanguageModel;
 
 /// Where a demo writes.
 const FOLDER: &str = "recurrent-demo";
@@ -42,6 +42,7 @@ fn language_model(steps: Option<u64>, quiet: bool) -> anyhow::Result<Outcome> {
     // Measured for the best text from about 50 seconds of one core: a wider layer reads less often
     // in that time and ends no better, and without the schedule the last epochs only jitter.
     let options = Options {
+        task: Some(LanguageModel::NAME.into()),
         hidden_size: Some(128),
         epochs: Some(18),
         batch_size: Some(16),
@@ -61,7 +62,7 @@ fn language_model(steps: Option<u64>, quiet: bool) -> anyhow::Result<Outcome> {
             options.epochs.unwrap_or_default(),
         ),
     );
-    let mut run = start(folder, true, options, quiet)?;
+    let mut run = start::<LanguageModel>(folder, true, options, quiet)?;
 
     print_line("\nBefore it has read anything, it writes:\n")?;
     print_line(quote(&write(&run)?))?;
@@ -84,19 +85,17 @@ fn language_model(steps: Option<u64>, quiet: bool) -> anyhow::Result<Outcome> {
 }
 
 /// Some lines from the model as it is.
-fn write(run: &Run) -> anyhow::Result<String> {
+fn write(run: &Run<LanguageModel>) -> anyhow::Result<String> {
     let sampling = Sampling { temperature: 0.5, top_k: None, top_p: None };
     let training = &run.training;
-    let mut writer = Writer::new(
+    let mut writer = training.task.writer(
         &run.compute,
-        training.model(),
         training.trainer.evaluation_parameters().clone(),
-        training.vocabulary.clone(),
         Sampler::new(run.compute.level(), sampling).map_err(usage)?,
-        Generator::new(training.settings.seed, GENERATION),
+        training.learning().seed,
     );
     let text = writer.write(&[], 400)?;
-    Ok(training.vocabulary.decode(&text))
+    Ok(training.task.codec().decode(&text))
 }
 
 /// A text set apart from our own words.

@@ -1,25 +1,38 @@
-//! `evaluate`: the loss of a trained model on text that it has not learnt from.
+//! `evaluate`: the figures of a trained model on data that it has not learnt from.
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
+use recurrent_cells::Parameters;
 
-use super::train::{load_model, run_data};
-use super::{Options, Outcome, RunArgument, options::compute, print_line, remark, thousands};
-use crate::data::{source, text::load_held_out};
+use super::resume::{name_the_other, run_data, run_task};
+use super::{Options, Outcome, RunArgument, Task, print_line, remark, with_task};
+use crate::options::compute;
 use crate::run::RunFolder;
-use crate::tasks::checkpoint::fingerprint;
-use crate::tasks::language_model::{Report, evaluate};
+use crate::tasks::{Report, checkpoint};
 
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     run: RunArgument,
-    /// A text to be judged on [default: the run's own held-out part]
+    /// Data to be judged on: a file, or builtin:NAME, whose test part it is
+    /// [default: the run's own held-out part]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Prints one JSON object.
+    /// The columns of --data, by name or by number from 1 [default: as in training]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "data")]
+    columns: Option<Vec<String>>,
+    /// The first line of --data is data and names no columns
+    #[arg(long, requires = "data")]
+    no_header: bool,
+    /// Puts the tokens of every example in an order of chance: what is order worth?
+    #[arg(long)]
+    shuffle_tokens: bool,
+    /// Decides the order of chance
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Prints one JSON object
     #[arg(long)]
     json: bool,
     /// Threads; they change the speed and no bit [default: all processors]
@@ -29,42 +42,61 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
     let folder = RunFolder::open(&arguments.run.run)?;
+    let options = Options::read(&folder.config())?;
+    with_task!(run_task(&folder, &options)?, T => evaluate::<T>(folder, options, arguments, quiet))
+}
+
+/// The model to use: that of the best checkpoint, or of the last where no epoch has ended yet.
+pub(super) fn load_model<T: Task>(folder: &RunFolder) -> anyhow::Result<(T, Parameters<f32>)> {
+    let file = folder.model()?;
+    checkpoint::load_model(&file).map_err(|error| name_the_other::<T>(error, &file, &folder.last()))
+}
+
+fn evaluate<T: Task>(
+    folder: RunFolder,
+    mut options: Options,
+    arguments: Arguments,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
     let compute = compute(arguments.threads)?;
     let file = folder.model()?;
-    let (model, parameters, settings, vocabulary) = load_model(&folder)?;
-    let tokens = match &arguments.data {
-        Some(data) => load_held_out(&source::open(data)?, &vocabulary)?,
+    let (task, parameters) = load_model::<T>(&folder)?;
+    let mut examples = match &arguments.data {
+        Some(data) => {
+            options.columns = arguments.columns.or(options.columns);
+            options.no_header |= arguments.no_header;
+            task.read_held_out(data, &options)?
+        }
         None => {
-            let options = Options::read(&folder.config())?;
-            let corpus = run_data(&folder, &options, vocabulary)?;
-            // Another text is split elsewhere: what is held out now may have been learnt from.
-            if fingerprint(&file)? != corpus.fingerprint() {
+            let (settings, codec) = (task.current(), task.codec().clone());
+            let data = run_data::<T>(&folder, &options, settings, codec)?;
+            // Other data are split elsewhere: what is held out now may have been learnt from.
+            let head = checkpoint::read_head::<T>(&file)?;
+            let fingerprint = checkpoint::fingerprint(&head.checkpoint)
+                .with_context(|| file.display().to_string())?;
+            if fingerprint != T::fingerprint(&data) {
                 bail!(
-                    "{}: the text is not the one that the run was trained on, so its last tenth \
-                     may have been learnt from; name a text to be judged on with --data",
+                    "{}: the data are not those that the run was trained on, so what is held out \
+                     now may have been learnt from; name data to be judged on with --data",
                     folder.config().display()
                 );
             }
-            corpus.valid
+            data.held_out
         }
     };
-    remark(
-        quiet,
-        format!(
-            "{}: {} {}",
-            file.display(),
-            thousands(tokens.len() as u64),
-            settings.tokens.plural()
-        ),
-    );
-    let report = Report::from(evaluate(&compute, &model, &parameters, &tokens));
+    if arguments.shuffle_tokens {
+        task.shuffle_tokens(&mut examples, arguments.seed)?;
+    }
+    remark(quiet, file.display());
+    let report = task.evaluate(&compute, &parameters, &examples)?;
     if arguments.json {
         print_line(serde_json::to_string(&report)?)?;
-    } else {
-        print_line(format!("loss            {:.4} nats per token", report.loss))?;
-        print_line(format!("perplexity      {:.3}", report.perplexity))?;
-        print_line(format!("bits per token  {:.4}", report.bits_per_token))?;
-        print_line(format!("tokens          {}", thousands(report.tokens as u64)))?;
+        return Ok(Outcome::Done);
+    }
+    let lines = report.lines();
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, figure) in lines {
+        print_line(format!("{name:width$}  {figure}"))?;
     }
     Ok(Outcome::Done)
 }

@@ -1,17 +1,14 @@
 //! `generate`: a trained model writes, each token drawn and fed back as the next input.
 
-use std::io::{self, Write};
-
 use clap::Args;
-use recurrent_cells::Parameters;
-use recurrent_kernels::Compute;
-use recurrent_kernels::random::Generator;
-use recurrent_topologies::{ManyToMany, ManyToManyStream, Sampler, Sampling, SamplingError};
+use recurrent_topologies::Sampling;
 
-use super::train::load_model;
-use super::{Outcome, RunArgument, options::compute, remark, usage};
-use crate::data::{TokenKind, Vocabulary};
+use super::evaluate::load_model;
+use super::resume::run_task;
+use super::{Options, Outcome, RunArgument, Task, print_line, remark, usage, with_task};
+use crate::options::compute;
 use crate::run::RunFolder;
+use crate::tasks::Generate;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -20,9 +17,15 @@ pub(super) struct Arguments {
     /// The text to go on from; it is printed too [default: a new line]
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// How many tokens to write
+    /// What to write about: one of the labels that the model learnt
+    #[arg(long, value_name = "LABEL")]
+    label: Option<String>,
+    /// How many tokens to write at most
     #[arg(long, value_name = "COUNT", default_value_t = 500)]
     length: usize,
+    /// How many texts to write
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    count: usize,
     /// Below 1 more careful, above 1 more daring, 0 always the most likely token
     #[arg(long, default_value_t = 0.8)]
     temperature: f64,
@@ -32,90 +35,44 @@ pub(super) struct Arguments {
     /// Draws from the fewest tokens whose probabilities reach P together
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
+    /// Draws nothing, and keeps N hypotheses side by side
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_k", "top_p"])]
+    beam: Option<usize>,
     /// The same seed writes the same text
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Prints one JSON object a text
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
     let folder = RunFolder::open(&arguments.run.run)?;
+    let options = Options::read(&folder.config())?;
+    with_task!(run_task(&folder, &options)?, T => generate::<T>(folder, arguments, quiet))
+}
+
+fn generate<T: Task>(
+    folder: RunFolder,
+    arguments: Arguments,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
     let compute = compute(Some(1))?;
-    let Arguments { temperature, top_k, top_p, seed, length, .. } = arguments;
+    let Arguments { prompt, label, length, count, temperature, top_k, top_p, beam, seed, .. } =
+        arguments;
+    if count == 0 || beam == Some(0) {
+        return Err(usage("--count and --beam must be at least 1"));
+    }
     let sampling = Sampling { temperature, top_k, top_p };
-    let sampler = Sampler::new(compute.level(), sampling).map_err(usage)?;
-    let (model, parameters, _, vocabulary) = load_model(&folder)?;
-    let prompt = match &arguments.prompt {
-        Some(text) if text.is_empty() => return Err(usage("--prompt must not be empty")),
-        Some(text) => vocabulary.encode(text)?,
-        None => Vec::new(),
-    };
-    remark(quiet, format!("seed {seed}, temperature {temperature:?}"));
-    let generator = Generator::new(seed, GENERATION);
-    let mut writer = Writer::new(&compute, &model, parameters, vocabulary, sampler, generator);
-    let mut text = prompt.clone();
-    text.extend(writer.write(&prompt, length)?);
-    let mut output = io::stdout().lock();
-    output.write_all(writer.vocabulary.decode(&text).as_bytes())?;
-    output.write_all(b"\n")?;
-    output.flush()?;
+    let (task, parameters) = load_model::<T>(&folder)?;
+    let how = Generate { prompt, label, length, count, sampling, beam, seed };
+    let predictions = task.generate(&compute, parameters, &how)?;
+    match beam {
+        None => remark(quiet, format!("seed {seed}, temperature {temperature:?}")),
+        Some(width) => remark(quiet, format!("the most likely of {width} side by side")),
+    }
+    for prediction in predictions {
+        print_line(if arguments.json { prediction.json.to_string() } else { prediction.text })?;
+    }
     Ok(Outcome::Done)
-}
-
-/// The stream of the seed that generation draws from.
-pub(super) const GENERATION: u64 = 2;
-
-/// A model that writes.
-pub(super) struct Writer {
-    stream: ManyToManyStream<f32>,
-    pub(super) vocabulary: Vocabulary,
-    sampler: Sampler<f32>,
-    generator: Generator,
-}
-
-impl Writer {
-    pub(super) fn new(
-        compute: &Compute,
-        model: &ManyToMany,
-        parameters: Parameters<f32>,
-        vocabulary: Vocabulary,
-        sampler: Sampler<f32>,
-        generator: Generator,
-    ) -> Self {
-        let stream = ManyToManyStream::new(compute, model, parameters, 1);
-        Writer { stream, vocabulary, sampler, generator }
-    }
-
-    /// Reads `prompt` from a state of zeros, then writes `length` tokens. The unknown token is
-    /// never written.
-    ///
-    /// # Errors
-    /// If the model gives no distribution to draw from: its parameters are not finite.
-    pub(super) fn write(
-        &mut self,
-        prompt: &[u32],
-        length: usize,
-    ) -> Result<Vec<u32>, SamplingError> {
-        self.stream.state_mut().reset();
-        let Writer { stream, vocabulary, sampler, generator } = self;
-        let start = [start_token(vocabulary)];
-        let prompt = if prompt.is_empty() { &start } else { prompt };
-        let (&last, before) = prompt.split_last().expect("a prompt has at least one token");
-        for &token in before {
-            stream.step(&[token]);
-        }
-        let mut token = last;
-        (0..length)
-            .map(|_| {
-                let logits = stream.step(&[token]);
-                token = sampler.draw(logits.column(0), vocabulary.unknown(), generator)?;
-                Ok(token)
-            })
-            .collect()
-    }
-}
-
-/// What stands before a text that has no prompt: a new line where the model knows one.
-fn start_token(vocabulary: &Vocabulary) -> u32 {
-    let first = u32::from(vocabulary.kind() != TokenKind::Byte);
-    vocabulary.encode("\n").ok().and_then(|tokens| tokens.first().copied()).unwrap_or(first)
 }

@@ -84,7 +84,7 @@ fn print_json(file: &Path, summary: &Summary) -> anyhow::Result<()> {
 }
 
 fn print_text(file: &Path, summary: &Summary) -> anyhow::Result<()> {
-    let bytes = thousands(summary.file_bytes);
+    let bytes = thousands(summary.file_bytes as usize);
     print_line(format!("{}: {}, {bytes} bytes", file.display(), summary.kind))?;
     for (name, value) in &summary.metadata {
         let (shown, rest) = value.split_at(value.floor_char_boundary(240));

@@ -110,15 +110,22 @@ impl Corpus {
         })
     }
 
-    /// A number that changes when any token of either part does (64-bit FNV-1a), so that a run is
-    /// not resumed on other data.
+    /// A number that changes when any token of either part does, so that a run is not resumed on
+    /// other data.
     pub fn fingerprint(&self) -> u64 {
-        let lengths = [self.train.len() as u64, self.valid.len() as u64];
-        let tokens = self.train.iter().chain(&self.valid).map(|&token| u64::from(token));
-        lengths.into_iter().chain(tokens).fold(0xCBF2_9CE4_8422_2325, |hash, value| {
-            (hash ^ value).wrapping_mul(0x0100_0000_01B3)
-        })
+        fingerprint(&self.train, &self.valid)
     }
+}
+
+/// A number that changes when any token of either part does (64-bit FNV-1a), so that a run is not
+/// resumed on other data.
+pub fn fingerprint(train: &[u32], held_out: &[u32]) -> u64 {
+    let lengths = [train.len() as u64, held_out.len() as u64];
+    let tokens = train.iter().chain(held_out).map(|&token| u64::from(token));
+    lengths
+        .into_iter()
+        .chain(tokens)
+        .fold(0xCBF2_9CE4_8422_2325, |hash, value| (hash ^ value).wrapping_mul(0x0100_0000_01B3))
 }
 
 /// Reads a text for evaluation: all of it is held out.

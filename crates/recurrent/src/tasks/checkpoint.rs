@@ -1,39 +1,57 @@
-//! A language model in training, to and from a checkpoint.
+//! A model in training, to and from a checkpoint.
 //!
 //! A checkpoint holds everything that the next step depends on, and nothing that does not decide
 //! a bit: no time, no thread count, no path. So two runs with the same seed write the same bytes.
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
-use recurrent_topologies::ManyToMany;
 use recurrent_training::{HeldOutLoss, Loss};
+use serde_json::Value;
 
-use super::language_model::{self, Settings, Training};
-use crate::data::Vocabulary;
-
-/// What the checkpoints of this task are called inside.
-pub const KIND: &str = "recurrent.language-model";
+use super::training::{build, zeros};
+use super::{Data, Task, TaskName, Training};
 
 const HELD_OUT_STEPS: &str = "held_out/steps";
 const HELD_OUT_LOSSES: &str = "held_out/losses";
+/// What a task's checkpoints are called inside begins with this; its name follows.
+const KIND: &str = "recurrent.";
+/// The metadata with a task's codec. Language models, the first task, have a vocabulary there.
+const CODEC: &str = "vocabulary";
+
+/// What the checkpoints of a task are called inside.
+pub fn kind<T: Task>() -> String {
+    format!("{KIND}{}", T::NAME)
+}
+
+/// The task whose model a checkpoint holds.
+///
+/// # Errors
+/// If the file is no checkpoint of any task.
+pub fn task(path: &Path) -> anyhow::Result<TaskName> {
+    let checkpoint = Checkpoint::load(path)?;
+    let kind = checkpoint.kind();
+    kind.strip_prefix(KIND).and_then(TaskName::from_name).ok_or_else(|| {
+        anyhow!("{}: holds no model of this program: it is a `{kind}`", path.display())
+    })
+}
 
 /// Fills a checkpoint; `metrics_length` is that of `metrics.jsonl`, `fingerprint` the data's.
 ///
 /// # Errors
-/// Only if settings or vocabulary cannot be written as text, which would be a fault of ours.
-pub fn save(
-    training: &Training,
+/// Only if settings or codec cannot be written as text, which would be a fault of ours.
+pub fn save<T: Task>(
+    training: &Training<T>,
     metrics_length: u64,
     fingerprint: u64,
 ) -> anyhow::Result<Checkpoint<'static>> {
-    let mut checkpoint = Checkpoint::new(KIND);
+    let mut checkpoint = Checkpoint::new(kind::<T>());
     let metadata = checkpoint.metadata_mut();
-    metadata.insert("settings".into(), serde_json::to_string(&training.settings)?);
-    metadata.insert("vocabulary".into(), serde_json::to_string(&training.vocabulary)?);
+    metadata.insert("settings".into(), serde_json::to_string(training.task.current())?);
+    metadata.insert(CODEC.into(), serde_json::to_string(training.task.codec())?);
     let counters = [training.trainer.steps(), metrics_length, fingerprint];
     checkpoint.insert("counters", &[counters.len()], counters.to_vec());
     let Loss { sum, count } = training.epoch_loss;
@@ -47,57 +65,81 @@ pub fn save(
     Ok(checkpoint)
 }
 
+/// A checkpoint, and what it says of the model in it.
+pub struct Head<T: Task> {
+    /// The file.
+    pub checkpoint: Checkpoint<'static>,
+    /// What decided the bits of the run.
+    pub settings: T::Settings,
+    /// What turns data into numbers and back.
+    pub codec: T::Codec,
+}
+
+/// Reads settings and codec.
+///
+/// # Errors
+/// If the file is no checkpoint of this task.
+pub fn read_head<T: Task>(path: &Path) -> anyhow::Result<Head<T>> {
+    let checkpoint = Checkpoint::load(path)?;
+    let head = || -> anyhow::Result<_> {
+        checkpoint.require_kind(&kind::<T>())?;
+        let text = checkpoint.require_metadata("settings")?;
+        let settings = serde_json::from_str(text).context("its settings cannot be read")?;
+        require_known(text, &settings)?;
+        let codec = checkpoint.require_metadata(CODEC)?;
+        let codec =
+            serde_json::from_str(codec).with_context(|| format!("its {CODEC} cannot be read"))?;
+        Ok((settings, codec))
+    };
+    let (settings, codec) = head().with_context(|| path.display().to_string())?;
+    Ok(Head { checkpoint, settings, codec })
+}
+
+/// A setting that this version does not know would decide bits and be lost.
+fn require_known(text: &str, settings: &impl serde::Serialize) -> anyhow::Result<()> {
+    let (Value::Object(written), Value::Object(known)) =
+        (serde_json::from_str(text)?, serde_json::to_value(settings)?)
+    else {
+        bail!("its settings are no object");
+    };
+    match written.iter().find(|(name, value)| !value.is_null() && !known.contains_key(*name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            bail!("its setting `{name}` is unknown to this version; a newer one wrote it")
+        }
+    }
+}
+
+/// The fingerprint of the data that a checkpoint's training reads.
+///
+/// # Errors
+/// If the file is no checkpoint of a training.
+pub fn fingerprint(checkpoint: &Checkpoint<'_>) -> anyhow::Result<u64> {
+    Ok(checkpoint.values::<u64>("counters", &[3])?[2])
+}
+
 /// A training that goes on, and what belongs to the run around it.
-pub struct Resumed {
+pub struct Resumed<T: Task> {
     /// The training.
-    pub training: Training,
+    pub training: Training<T>,
     /// The length that `metrics.jsonl` had.
     pub metrics_length: u64,
     /// The fingerprint that the data had.
     pub fingerprint: u64,
 }
 
-/// Reads settings and vocabulary.
-///
-/// # Errors
-/// If the file is no checkpoint of this task.
-pub fn read_head(path: &Path) -> anyhow::Result<(Checkpoint<'static>, Settings, Vocabulary)> {
-    let checkpoint = Checkpoint::load(path)?;
-    let head = || -> anyhow::Result<(Settings, Vocabulary)> {
-        checkpoint.require_kind(KIND)?;
-        let settings = serde_json::from_str(checkpoint.require_metadata("settings")?)
-            .context("its settings cannot be read")?;
-        let vocabulary = serde_json::from_str(checkpoint.require_metadata("vocabulary")?)
-            .context("its vocabulary cannot be read")?;
-        Ok((settings, vocabulary))
-    };
-    let (settings, vocabulary) = head().with_context(|| path.display().to_string())?;
-    Ok((checkpoint, settings, vocabulary))
-}
-
-/// The fingerprint of the data that a checkpoint's training reads.
-///
-/// # Errors
-/// If the file is no checkpoint of this task.
-pub fn fingerprint(path: &Path) -> anyhow::Result<u64> {
-    let (checkpoint, ..) = read_head(path)?;
-    let counters = checkpoint.values::<u64>("counters", &[3]);
-    Ok(counters.with_context(|| path.display().to_string())?[2])
-}
-
 /// A training as it was when `checkpoint` was written, under `settings`.
 ///
 /// # Errors
 /// If a block is missing or has another shape.
-pub fn resume(
+pub fn resume<T: Task>(
     checkpoint: &Checkpoint<'_>,
-    settings: Settings,
-    vocabulary: Vocabulary,
+    settings: T::Settings,
     compute: Compute,
-    train: &[u32],
-) -> anyhow::Result<Resumed> {
+    data: &Data<T>,
+) -> anyhow::Result<Resumed<T>> {
     let mut training =
-        Training::new(settings, vocabulary, compute, train).map_err(|error| anyhow!(error))?;
+        Training::<T>::new(settings, compute, data).map_err(|error| anyhow!(error))?;
     let [steps, metrics_length, fingerprint] = *checkpoint.values::<u64>("counters", &[3])? else {
         unreachable!("a block of three numbers has three numbers")
     };
@@ -136,20 +178,16 @@ fn held_out(
     Ok(at.iter().zip(losses).map(|(&step, &loss)| HeldOutLoss { step, loss }).collect())
 }
 
-/// A model, its parameters, and the settings and vocabulary that it was trained with.
-pub type Loaded = (ManyToMany, Parameters<f32>, Settings, Vocabulary);
-
 /// A trained model, for whoever only wants to use it. Where there is an average of the parameters,
 /// it is the model.
 ///
 /// # Errors
 /// If the file is no checkpoint of this task, or does not hold what its settings ask for.
-pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
-    let (checkpoint, settings, vocabulary) = read_head(path)?;
+pub fn load_model<T: Task>(path: &Path) -> anyhow::Result<(T, Parameters<f32>)> {
+    let Head { checkpoint, settings, codec } = read_head::<T>(path)?;
     let read = || -> anyhow::Result<_> {
-        let model =
-            language_model::build(&settings, &vocabulary).map_err(|error| anyhow!(error))?;
-        let mut parameters = Parameters::zeros(model.layout().clone());
+        let task = build::<T>(settings, codec).map_err(|error| anyhow!(error))?;
+        let mut parameters = zeros(&task);
         let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
         let group = if averages { "average" } else { "parameters" };
         let mut result = Ok(());
@@ -161,16 +199,17 @@ pub fn load_model(path: &Path) -> anyhow::Result<Loaded> {
             }
         });
         result?;
-        Ok((model, parameters))
+        Ok((task, parameters))
     };
-    let (model, parameters) = read().with_context(|| path.display().to_string())?;
-    Ok((model, parameters, settings, vocabulary))
+    read().with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::TokenKind;
+    use crate::data::{TokenKind, Vocabulary};
+    use crate::tasks::language_model::{LanguageModel, Settings};
+    use crate::tasks::settings::RunSchedule;
     use recurrent_training::OptimizerConfig;
 
     /// What the first version wrote.
@@ -189,13 +228,13 @@ mod tests {
             serde_json::from_str(&old_settings(optimizer, schedule)).unwrap()
         };
         let sgd = read(r#"{"name":"sgd"}"#, "constant");
-        assert_eq!(sgd.optimizer, OptimizerConfig::SGD);
-        assert_eq!(sgd.schedule, language_model::RunSchedule::Constant);
-        assert_eq!((sgd.clip_norm, sgd.clip_value), (Some(5.0), None));
-        assert_eq!((sgd.warm_up, sgd.patience), (0, None));
+        assert_eq!(sgd.learning.optimizer, OptimizerConfig::SGD);
+        assert_eq!(sgd.learning.schedule, RunSchedule::Constant);
+        assert_eq!((sgd.learning.clip_norm, sgd.learning.clip_value), (Some(5.0), None));
+        assert_eq!((sgd.learning.warm_up, sgd.learning.patience), (0, None));
         let adam = read(r#"{"name":"adam","beta1":0.9,"beta2":0.999,"epsilon":1e-8}"#, "cosine");
-        assert_eq!(adam.optimizer, OptimizerConfig::ADAM);
-        assert_eq!(adam.schedule, language_model::RunSchedule::Cosine);
+        assert_eq!(adam.learning.optimizer, OptimizerConfig::ADAM);
+        assert_eq!(adam.learning.schedule, RunSchedule::Cosine);
         let again = serde_json::to_string(&adam).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&again).unwrap(), adam);
     }
@@ -206,11 +245,12 @@ mod tests {
         let vocabulary = Vocabulary::learn(TokenKind::Char, &text, 1);
         let tokens = vocabulary.encode(&text).unwrap();
         let settings = old_settings(r#"{"name":"sgd"}"#, "constant");
+        let (train, held_out) = (tokens.clone(), tokens.clone());
+        let data = Data { codec: vocabulary, train, held_out };
         let begin = |settings: &str| {
             let settings = serde_json::from_str(settings).unwrap();
             let compute = Compute::sequential();
-            let mut training =
-                Training::new(settings, vocabulary.clone(), compute, &tokens).unwrap();
+            let mut training = Training::<LanguageModel>::new(settings, compute, &data).unwrap();
             (0..5).for_each(|_| assert!(training.step(&tokens).is_ok()));
             training.best = 1.5;
             training
@@ -218,7 +258,7 @@ mod tests {
         let mut whole = begin(&settings);
         let new = save(&whole, 0, 7).unwrap();
         // Without what the first version did not know.
-        let mut old = Checkpoint::new(KIND);
+        let mut old = Checkpoint::new(kind::<LanguageModel>());
         old.metadata_mut().insert("settings".into(), settings);
         let words = new.require_metadata("vocabulary").unwrap();
         old.metadata_mut().insert("vocabulary".into(), words.into());
@@ -229,9 +269,11 @@ mod tests {
         let path = folder.path().join("last.ckpt");
         old.save(&path).unwrap();
 
-        let (file, mut settings, words) = read_head(&path).unwrap();
-        settings.patience = Some(1);
-        let resumed = resume(&file, settings, words, Compute::sequential(), &tokens).unwrap();
+        let Head { checkpoint, mut settings, codec } = read_head::<LanguageModel>(&path).unwrap();
+        assert_eq!(codec, data.codec);
+        settings.learning.patience = Some(1);
+        let resumed =
+            resume::<LanguageModel>(&checkpoint, settings, Compute::sequential(), &data).unwrap();
         let mut training = resumed.training;
         assert_eq!(training.step(&tokens).unwrap(), whole.step(&tokens).unwrap());
         assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
@@ -240,8 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_of_a_newer_version_is_not_lost() {
+        let text = old_settings(r#"{"name":"sgd"}"#, "constant");
+        let settings: Settings = serde_json::from_str(&text).unwrap();
+        assert!(require_known(&text, &settings).is_ok());
+        let newer = text.replacen('{', r#"{"zone_out":0.1,"#, 1);
+        let message = require_known(&newer, &settings).unwrap_err().to_string();
+        assert!(message.starts_with("its setting `zone_out` is unknown"), "{message}");
+    }
+
+    #[test]
     fn held_out_losses_that_do_not_fit_are_refused() {
-        let mut checkpoint = Checkpoint::new(KIND);
+        let mut checkpoint = Checkpoint::new(kind::<LanguageModel>());
         checkpoint.insert(HELD_OUT_LOSSES, &[2], vec![1.0, f64::NAN]);
         assert!(held_out(&checkpoint, 9, 1.0).is_err(), "no steps");
         for (steps, taken, fits) in

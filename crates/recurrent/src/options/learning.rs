@@ -8,9 +8,8 @@ use clap::ValueEnum;
 use recurrent_training::OptimizerConfig;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::Options;
-use crate::cli::usage;
-use crate::tasks::language_model::RunSchedule;
+use super::{Options, usage};
+use crate::tasks::settings::{Learning, RunSchedule};
 
 /// How the parameters move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -56,7 +55,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub(super) fn most(self) -> Option<f64> {
+    fn most(self) -> Option<f64> {
         match self {
             Limit::None => None,
             Limit::Most(most) => Some(most),
@@ -128,11 +127,43 @@ fn require(given: bool, option: &str, has: bool, reason: impl fmt::Display) -> a
     Ok(())
 }
 
+impl Options {
+    /// How to learn.
+    ///
+    /// # Errors
+    /// Wrong usage if options do not go together, or a number is out of range.
+    pub fn learning(&self) -> anyhow::Result<Learning> {
+        let learning = Learning {
+            epochs: self.epochs.unwrap_or(5),
+            steps: self.steps,
+            batch_size: self.batch_size.unwrap_or(32),
+            learning_rate: self.learning_rate.unwrap_or(if self.descends() { 1.0 } else { 0.002 }),
+            optimizer: optimizer(self)?,
+            schedule: schedule(self)?,
+            warm_up: self.warm_up.unwrap_or(0),
+            clip_value: self.clip_value.and_then(Limit::most),
+            clip_norm: self.clip_norm.unwrap_or(Limit::Most(5.0)).most(),
+            patience: self.patience,
+            seed: self.seed.unwrap_or(1),
+        };
+        if self.checkpoint_every == Some(0) {
+            return Err(usage("--checkpoint-every must be at least 1"));
+        }
+        Ok(learning)
+    }
+
+    /// Steps are as long as the rate times the gradient, and not, as Adam's and RMSprop's, as the
+    /// rate: a task's default rate is for the latter.
+    pub(super) fn descends(&self) -> bool {
+        matches!(self.optimizer, Some(OptimizerKind::Sgd | OptimizerKind::NtAsgd))
+    }
+}
+
 /// The optimiser that these options and the defaults make.
 ///
 /// # Errors
 /// Wrong usage if an option has no meaning for it.
-pub(super) fn optimizer(options: &Options) -> anyhow::Result<OptimizerConfig> {
+fn optimizer(options: &Options) -> anyhow::Result<OptimizerConfig> {
     use OptimizerKind::{Adam, Adamw, NtAsgd, Rmsprop, Sgd};
     let kind = options.optimizer.unwrap_or_default();
     let called = name(kind);
@@ -184,20 +215,11 @@ pub(super) fn optimizer(options: &Options) -> anyhow::Result<OptimizerConfig> {
     })
 }
 
-/// The learning rate where none is given. Adam's and RMSprop's steps are as long as the rate,
-/// those of gradient descent as long as the rate times the gradient.
-pub(super) fn default_rate(options: &Options) -> f64 {
-    match options.optimizer.unwrap_or_default() {
-        OptimizerKind::Sgd | OptimizerKind::NtAsgd => 1.0,
-        OptimizerKind::Adam | OptimizerKind::Adamw | OptimizerKind::Rmsprop => 0.002,
-    }
-}
-
 /// The schedule that these options and the defaults make.
 ///
 /// # Errors
 /// Wrong usage if an option has no meaning for it.
-pub(super) fn schedule(options: &Options) -> anyhow::Result<RunSchedule> {
+fn schedule(options: &Options) -> anyhow::Result<RunSchedule> {
     use ScheduleKind::{Constant, Cosine, Exponential, Plateau, Step};
     let kind = options.schedule.unwrap_or_default();
     let called = name(kind);
@@ -243,7 +265,7 @@ mod tests {
             assert_eq!(options.clip_norm, Some(limit));
             assert_eq!(parse(&toml::to_string(&options).unwrap()), options);
             assert_eq!(word.parse(), Ok(limit));
-            assert_eq!(options.settings().unwrap().clip_norm, limit.most());
+            assert_eq!(options.learning().unwrap().clip_norm, limit.most());
         }
         assert_eq!("off".parse::<Limit>(), Err("expected a number or none".to_owned()));
         let message = Options::parse("clip-value = \"off\"").unwrap_err().to_string();
@@ -254,7 +276,7 @@ mod tests {
 
     #[test]
     fn options_become_settings() {
-        let settings = |text: &str| parse(text).settings().unwrap();
+        let settings = |text: &str| parse(text).learning().unwrap();
         assert_eq!(settings("").optimizer, OptimizerConfig::ADAM);
         assert_eq!(settings("optimizer = \"sgd\"").optimizer, OptimizerConfig::SGD);
         assert_eq!(settings("optimizer = \"rmsprop\"").optimizer, OptimizerConfig::RMS_PROP);

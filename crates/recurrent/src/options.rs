@@ -1,57 +1,62 @@
 //! The options of a training: typed on the command line, read from a file, written into the run.
-//! What is typed wins over what is read, and both over the defaults.
+//! What is typed wins over what is read, and both over the task's defaults.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use recurrent_cells::CellKind;
-use recurrent_topologies::TokenEncoding;
 use serde::{Deserialize, Serialize};
 
-use super::usage;
 use crate::data::TokenKind;
-use crate::tasks::language_model::Settings;
+
+pub mod groups;
 
 mod initial;
-pub(super) use initial::InitKind;
+pub use initial::InitKind;
 
 mod learning;
-pub(super) use learning::{Limit, OptimizerKind, ScheduleKind};
+pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
-fn parse_cell(text: &str) -> Result<CellKind, String> {
-    let known = CellKind::ALL.map(CellKind::name).join(", ");
-    CellKind::ALL
-        .into_iter()
-        .find(|cell| cell.name() == text)
-        .ok_or_else(|| format!("there is no such cell; there are: {known}"))
+mod network;
+pub use network::parse_cell;
+
+/// What a person gave does not go together: wrong usage, and not a failure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+/// An error that says what was wrong with what a person typed.
+pub fn usage(message: impl std::fmt::Display) -> anyhow::Error {
+    UsageError(message.to_string()).into()
 }
 
-/// The options of a training. What is not given has the default that the help names.
+/// The options of a training. What is not given has the default of the task.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
-    /// The text to learn from: a file, or builtin:text [default: builtin:text]
+    /// The data to learn from: a file, or builtin:NAME
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// The text to be judged on [default: the last tenth of the data]
+    /// The data to be judged on [default: a tenth of the data, held out]
     #[arg(long, value_name = "FILE")]
     pub valid: Option<PathBuf>,
-    /// What a token is [default: char]
+    /// The columns to read, by name or by number from 1 [default: those the task is called by]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+    /// The first line is data and names no columns
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_header: bool,
+    /// What a token is
     #[arg(long)]
     pub tokens: Option<TokenKind>,
     /// Rarer tokens become one unknown token [default: 1]
     #[arg(long, value_name = "COUNT")]
     pub min_count: Option<u64>,
-    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru [default: lstm]
-    #[arg(long, value_parser = parse_cell)]
-    pub cell: Option<CellKind>,
-    /// Numbers in the hidden state [default: 128]
-    #[arg(long, value_name = "SIZE")]
-    pub hidden_size: Option<usize>,
-    /// Layers upon one another [default: 1]
-    #[arg(long, value_name = "COUNT")]
-    pub num_layers: Option<usize>,
+    /// Longer examples are left out of the training [default: none is]
+    #[arg(long, value_name = "TOKENS")]
+    pub max_length: Option<usize>,
     /// Numbers in a token's learned vector [default: the hidden size]
     #[arg(long, value_name = "SIZE", conflicts_with = "one_hot")]
     pub embedding_size: Option<usize>,
@@ -59,6 +64,22 @@ pub struct Options {
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_hot: bool,
+    /// Word vectors to begin from: a word and its numbers a line (GloVe, word2vec text)
+    #[arg(long, value_name = "FILE")]
+    pub embeddings: Option<PathBuf>,
+    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru [default: lstm]
+    #[arg(long, value_parser = parse_cell)]
+    pub cell: Option<CellKind>,
+    /// Numbers in the hidden state
+    #[arg(long, value_name = "SIZE")]
+    pub hidden_size: Option<usize>,
+    /// Layers upon one another [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    pub num_layers: Option<usize>,
+    /// Every layer reads both ways, from the start and from the end
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bidirectional: bool,
     /// The share dropped between layers during training [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub dropout: Option<f64>,
@@ -68,19 +89,19 @@ pub struct Options {
     /// The forget gate's bias at the start; lstm only [default: drawn like the other biases]
     #[arg(long, value_name = "NUMBER")]
     pub forget_bias: Option<f64>,
-    /// How often the training part is read [default: 5]
+    /// How often the training part is read
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<u64>,
     /// Stops after this many steps, within the epochs, and measures there as after an epoch
     #[arg(long, value_name = "COUNT")]
     pub steps: Option<u64>,
-    /// Streams read side by side [default: 32]
+    /// Sequences side by side
     #[arg(long, value_name = "COUNT")]
     pub batch_size: Option<usize>,
-    /// Steps that gradients go back through time [default: 64]
+    /// Steps that gradients go back through time
     #[arg(long, value_name = "STEPS")]
     pub sequence_length: Option<usize>,
-    /// How far a step goes [default: 0.002; sgd and nt-asgd 1]
+    /// How far a step goes [sgd and nt-asgd: 1]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
     /// What turns gradients into steps [default: adam]
@@ -170,43 +191,58 @@ impl Options {
     }
 
     /// These options, and the others' where these are silent.
-    pub fn or(self, other: Options) -> Options {
-        Options {
-            data: self.data.or(other.data),
-            valid: self.valid.or(other.valid),
-            tokens: self.tokens.or(other.tokens),
-            min_count: self.min_count.or(other.min_count),
-            cell: self.cell.or(other.cell),
-            hidden_size: self.hidden_size.or(other.hidden_size),
-            num_layers: self.num_layers.or(other.num_layers),
-            one_hot: self.one_hot || (other.one_hot && self.embedding_size.is_none()),
-            embedding_size: self.embedding_size.or(other.embedding_size.filter(|_| !self.one_hot)),
-            dropout: self.dropout.or(other.dropout),
-            init: self.init.or(other.init),
-            forget_bias: self.forget_bias.or(other.forget_bias),
-            epochs: self.epochs.or(other.epochs),
-            steps: self.steps.or(other.steps),
-            batch_size: self.batch_size.or(other.batch_size),
-            sequence_length: self.sequence_length.or(other.sequence_length),
-            learning_rate: self.learning_rate.or(other.learning_rate),
-            optimizer: self.optimizer.or(other.optimizer),
-            momentum: self.momentum.or(other.momentum),
-            nesterov: self.nesterov || other.nesterov,
-            weight_decay: self.weight_decay.or(other.weight_decay),
-            average_after: self.average_after.or(other.average_after),
-            schedule: self.schedule.or(other.schedule),
-            warm_up: self.warm_up.or(other.warm_up),
-            decay: self.decay.or(other.decay),
-            decay_every: self.decay_every.or(other.decay_every),
-            plateau_patience: self.plateau_patience.or(other.plateau_patience),
-            patience: self.patience.or(other.patience),
-            clip_value: self.clip_value.or(other.clip_value),
-            clip_norm: self.clip_norm.or(other.clip_norm),
-            seed: self.seed.or(other.seed),
-            threads: self.threads.or(other.threads),
-            checkpoint_every: self.checkpoint_every.or(other.checkpoint_every),
-            task: self.task.or(other.task),
+    ///
+    /// # Errors
+    /// If a path is not UTF-8.
+    pub fn or(self, other: Options) -> anyhow::Result<Options> {
+        let (typed, mut table) = (self.table()?, other.table()?);
+        // One of the two excludes the other.
+        for (given, silent) in [("one-hot", "embedding-size"), ("embedding-size", "one-hot")] {
+            if typed.contains_key(given) {
+                table.remove(silent);
+            }
         }
+        table.extend(typed);
+        Ok(toml::Value::Table(table).try_into()?)
+    }
+
+    /// These options, and a task's defaults where they are silent.
+    ///
+    /// # Errors
+    /// If a path is not UTF-8.
+    pub fn or_default(mut self, defaults: Options) -> anyhow::Result<Options> {
+        if self.descends() {
+            self.learning_rate.get_or_insert(1.0);
+        }
+        self.or(defaults)
+    }
+
+    /// What is given, under its names.
+    ///
+    /// # Errors
+    /// If a path is not UTF-8, or a number is larger than TOML has them.
+    pub fn table(&self) -> anyhow::Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|error| usage(format!("the options cannot be written as TOML: {error}")))
+    }
+
+    /// Refuses what is given and has no meaning for a task.
+    ///
+    /// # Errors
+    /// Wrong usage, naming the first such option.
+    pub fn require_known(&self, task: &str, known: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        match self.table()?.keys().find(|name| *name != "task" && !known(name)) {
+            None => Ok(()),
+            Some(name) => Err(usage(format!("--{name}: {task} has no such option; drop it"))),
+        }
+    }
+
+    /// The data that they name.
+    ///
+    /// # Errors
+    /// Wrong usage if they name none.
+    pub fn data_name(&self) -> anyhow::Result<&Path> {
+        self.data.as_deref().ok_or_else(|| usage("--data: no data are named"))
     }
 
     /// How many threads to use.
@@ -215,50 +251,6 @@ impl Options {
     /// Wrong usage if 0 were asked for.
     pub fn compute(&self) -> anyhow::Result<recurrent_kernels::Compute> {
         compute(self.threads)
-    }
-
-    /// The settings that these options and the defaults make.
-    ///
-    /// # Errors
-    /// Wrong usage if a number is out of range.
-    pub fn settings(&self) -> anyhow::Result<Settings> {
-        let hidden_size = self.hidden_size.unwrap_or(128);
-        let cell = self.cell.unwrap_or(CellKind::Lstm);
-        if self.one_hot && self.embedding_size.is_some() {
-            return Err(usage("one-hot and embedding-size exclude each other; drop one of them"));
-        }
-        let sequence_length = self.sequence_length.unwrap_or(64);
-        let settings = Settings {
-            tokens: self.tokens.unwrap_or_default(),
-            min_count: self.min_count.unwrap_or(1),
-            cell,
-            hidden_size,
-            num_layers: self.num_layers.unwrap_or(1),
-            encoding: match self.one_hot {
-                true => TokenEncoding::OneHot,
-                false => TokenEncoding::Embedding(self.embedding_size.unwrap_or(hidden_size)),
-            },
-            dropout: self.dropout.unwrap_or(0.0),
-            initialization: initial::initialization(self, cell, sequence_length)?,
-            forget_bias: self.forget_bias,
-            epochs: self.epochs.unwrap_or(5),
-            steps: self.steps,
-            batch_size: self.batch_size.unwrap_or(32),
-            sequence_length,
-            learning_rate: self.learning_rate.unwrap_or_else(|| learning::default_rate(self)),
-            optimizer: learning::optimizer(self)?,
-            schedule: learning::schedule(self)?,
-            warm_up: self.warm_up.unwrap_or(0),
-            clip_value: self.clip_value.and_then(Limit::most),
-            clip_norm: self.clip_norm.unwrap_or(Limit::Most(5.0)).most(),
-            patience: self.patience,
-            seed: self.seed.unwrap_or(1),
-        };
-        settings.check().map_err(usage)?;
-        if self.checkpoint_every == Some(0) {
-            return Err(usage("--checkpoint-every must be at least 1"));
-        }
-        Ok(settings)
     }
 }
 
@@ -269,7 +261,7 @@ const MOST_THREADS: usize = 1024;
 ///
 /// # Errors
 /// Wrong usage if 0 or more than [`MOST_THREADS`] were asked for; a failure if the system gives none.
-pub(super) fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernels::Compute> {
+pub fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernels::Compute> {
     if let Some(count) = threads.filter(|&count| count > MOST_THREADS) {
         return Err(usage(format!("--threads must be at most {MOST_THREADS}, not {count}")));
     }
@@ -283,19 +275,26 @@ pub(super) fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernel
 #[cfg(test)]
 mod tests {
     use recurrent_cells::initialize::Initialization;
+    use recurrent_topologies::TokenEncoding;
 
     use super::*;
+    use crate::tasks::language_model::Settings;
+    use crate::tasks::{LanguageModel, Task};
+
+    fn settings(options: &Options) -> anyhow::Result<Settings> {
+        LanguageModel::settings(&options.clone().or_default(LanguageModel::defaults())?)
+    }
 
     #[test]
     fn what_is_typed_wins_and_a_file_round_trips() {
         let file = Options::parse("hidden-size = 64\ncell = \"gru\"\none-hot = true\n").unwrap();
         let typed = Options { hidden_size: Some(32), ..Options::default() };
-        let both = typed.or(file);
+        let both = typed.or(file).unwrap();
         assert_eq!(both.hidden_size, Some(32));
         assert_eq!(both.cell, Some(CellKind::Gru));
         let text = toml::to_string(&both).unwrap();
         assert_eq!(Options::parse(&text).unwrap(), both);
-        assert_eq!(both.settings().unwrap().encoding, TokenEncoding::OneHot);
+        assert_eq!(settings(&both).unwrap().tokens.encoding, TokenEncoding::OneHot);
     }
 
     #[test]
@@ -304,8 +303,13 @@ mod tests {
         let file = Options {
             data: Some("data".into()),
             valid: Some("valid".into()),
+            columns: Some(vec!["a".into(), "2".into()]),
+            no_header: true,
             tokens: Some(TokenKind::Word),
             min_count: Some(2),
+            max_length: Some(25),
+            embeddings: Some("vectors".into()),
+            bidirectional: true,
             cell: Some(CellKind::Gru),
             hidden_size: Some(3),
             num_layers: Some(4),
@@ -337,11 +341,28 @@ mod tests {
             checkpoint_every: Some(24),
             task: Some("task".into()),
         };
-        assert_eq!(Options::default().or(file.clone()), file);
+        assert_eq!(Options::default().or(file.clone()).unwrap(), file);
         assert_eq!(Options::parse(&toml::to_string(&file).unwrap()).unwrap(), file);
         let typed =
             Options { momentum: Some(0.5), clip_norm: Some(Limit::Most(1.0)), ..file.clone() };
-        assert_eq!(typed.clone().or(file), typed);
+        assert_eq!(typed.clone().or(file).unwrap(), typed);
+    }
+
+    #[test]
+    fn a_rate_of_adam_is_not_one_of_descent() {
+        let rate = |text: &str| settings(&Options::parse(text).unwrap()).unwrap().learning;
+        assert_eq!(rate("").learning_rate, 0.002);
+        assert_eq!(rate("optimizer = \"nt-asgd\"").learning_rate, 1.0);
+        assert_eq!(rate("optimizer = \"sgd\"\nlearning-rate = 3").learning_rate, 3.0);
+    }
+
+    #[test]
+    fn what_a_task_does_not_know_is_refused_by_name() {
+        let options = Options { no_header: true, epochs: Some(3), ..Options::default() };
+        let error = options.require_known("classify", |name| name == "epochs").unwrap_err();
+        assert!(error.is::<UsageError>());
+        assert_eq!(error.to_string(), "--no-header: classify has no such option; drop it");
+        assert!(options.require_known("x", |name| ["epochs", "no-header"].contains(&name)).is_ok());
     }
 
     #[test]
@@ -359,7 +380,7 @@ mod tests {
             let clip_norm = Some(Limit::Most(3e37 * (1.0 + weight_decay)));
             let weight_decay = Some(weight_decay);
             let options = Options { weight_decay, clip_norm, ..Options::default() };
-            let settings = options.settings().unwrap();
+            let settings = settings(&options).unwrap();
             let text = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
         }
@@ -367,23 +388,23 @@ mod tests {
 
     #[test]
     fn initial_values_reach_the_settings() {
-        let settings = |init, forget_bias| {
+        let begin = |init, forget_bias| {
             let options = Options { init, forget_bias, ..Options::default() };
-            options.settings().unwrap()
+            settings(&options).unwrap()
         };
-        assert_eq!(settings(None, None).initialization, Initialization::Uniform);
-        let orthogonal = settings(Some(InitKind::Orthogonal), Some(1.5));
-        assert_eq!(orthogonal.initialization, Initialization::Orthogonal);
-        assert_eq!(orthogonal.forget_bias, Some(1.5));
-        let chrono = settings(Some(InitKind::Chrono), None).initialization;
+        assert_eq!(begin(None, None).network.initialization, Initialization::Uniform);
+        let orthogonal = begin(Some(InitKind::Orthogonal), Some(1.5));
+        assert_eq!(orthogonal.network.initialization, Initialization::Orthogonal);
+        assert_eq!(orthogonal.network.forget_bias, Some(1.5));
+        let chrono = begin(Some(InitKind::Chrono), None).network.initialization;
         assert_eq!(chrono, Initialization::Chrono { steps: 64 });
     }
 
     #[test]
     fn numbers_out_of_range_are_wrong_usage() {
         let refused = |options: Options| {
-            let error = options.settings().unwrap_err();
-            assert!(error.is::<super::super::UsageError>());
+            let error = settings(&options).unwrap_err();
+            assert!(error.is::<UsageError>());
             error.to_string()
         };
         let hidden_size = Some(0);

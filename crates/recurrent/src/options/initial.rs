@@ -5,8 +5,7 @@ use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
 use serde::{Deserialize, Serialize};
 
-use super::Options;
-use crate::cli::usage;
+use super::{Options, usage};
 
 /// How the weights of cells begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -22,7 +21,7 @@ pub enum InitKind {
     /// Recurrent weights that keep h as it is; rnn-tanh, rnn-relu and rnn-identity only. What is
     /// read adds up over a long text: take small rates, such as sgd with 0.01.
     Identity,
-    /// Gates that remember over times up to --sequence-length; lstm and gru only.
+    /// Gates that remember over the length of the sequences; lstm and gru only.
     Chrono,
 }
 
@@ -30,7 +29,7 @@ pub enum InitKind {
 pub(super) fn initialization(
     options: &Options,
     cell: CellKind,
-    sequence_length: usize,
+    steps: usize,
 ) -> anyhow::Result<Initialization> {
     let kind = options.init.unwrap_or_default();
     let initialization = match kind {
@@ -38,7 +37,7 @@ pub(super) fn initialization(
         InitKind::Xavier => Initialization::Xavier,
         InitKind::Orthogonal => Initialization::Orthogonal,
         InitKind::Identity => Initialization::Identity,
-        InitKind::Chrono => Initialization::Chrono { steps: sequence_length as u64 },
+        InitKind::Chrono => Initialization::Chrono { steps: steps as u64 },
     };
     let name = cell.name();
     initialization

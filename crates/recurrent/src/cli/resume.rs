@@ -1,0 +1,162 @@
+//! `resume`: goes on, bit for bit, where a run stopped.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+
+use super::drive::{Run, describe, drive};
+use super::train::write_config;
+use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, with_task};
+use crate::run::{MetricsLog, RunFolder};
+use crate::tasks::checkpoint::{self, Head, Resumed};
+use crate::tasks::{Data, TaskName};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    run: RunArgument,
+    /// Epochs of the whole run, those done included; lifts a limit by --steps [default: as before]
+    #[arg(long, value_name = "TOTAL")]
+    epochs: Option<u64>,
+    /// Epochs in a row without a better loss that end the run [default: as before]
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<u64>,
+    /// Threads; they change the speed and no bit [default: as before]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
+    let folder = RunFolder::open(&arguments.run.run)?;
+    let options = Options::read(&folder.config())?;
+    with_task!(run_task(&folder, &options)?, T => resume::<T>(folder, options, arguments, quiet))
+}
+
+/// The task of a run.
+pub(super) fn run_task(folder: &RunFolder, options: &Options) -> anyhow::Result<TaskName> {
+    folder.model()?;
+    let name = options.task.as_deref().unwrap_or_default();
+    TaskName::from_name(name)
+        .ok_or_else(|| anyhow!("{}: there is no task named `{name}`", folder.config().display()))
+}
+
+fn resume<T: Task>(
+    folder: RunFolder,
+    mut options: Options,
+    arguments: Arguments,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
+    options.threads = arguments.threads.or(options.threads);
+    let compute = options.compute()?;
+    let Head { checkpoint: file, mut settings, codec } = checkpoint::read_head::<T>(&folder.last())
+        .map_err(|error| name_the_other::<T>(error, &folder.last(), &folder.best()))?;
+    let began = T::learning(&settings).clone();
+    // A default may have been another when the run began.
+    let learning_rate = options.learning_rate.or(Some(began.learning_rate));
+    let given = Options { learning_rate, ..options.clone() }.or_default(T::defaults())?;
+    let mut given = T::settings(&given)?;
+    {
+        let learning = T::learning_mut(&mut given);
+        (learning.epochs, learning.steps) = (began.epochs, began.steps);
+        learning.patience = began.patience;
+    }
+    if given != settings {
+        bail!(
+            "{}: was changed{}, and a run goes on with the settings that it began with; change it \
+             back, or train a new run with --config and another --out",
+            folder.config().display(),
+            first_difference(&given, &settings).unwrap_or_default()
+        );
+    }
+    let learning = T::learning_mut(&mut settings);
+    if let Some(epochs) = arguments.epochs {
+        (learning.epochs, learning.steps) = (epochs, None);
+    }
+    // A resume that was killed before it saved has left its patience in the file.
+    learning.patience = arguments.patience.or(options.patience).or(learning.patience);
+    learning.check().map_err(usage)?;
+    let data = run_data::<T>(&folder, &options, &settings, codec)?;
+    let resumed = checkpoint::resume::<T>(&file, settings, compute.clone(), &data)
+        .with_context(|| folder.last().display().to_string())?;
+    let Resumed { training, metrics_length, fingerprint } = resumed;
+    if fingerprint != T::fingerprint(&data) {
+        bail!(
+            "{}: the data are not those that the run began with, so it cannot go on bit for bit; \
+             bring the old data back, or train a new run with another --out",
+            options.data_name()?.display()
+        );
+    }
+    if training.trainer.steps() >= training.total_steps() {
+        bail!(usage(format!(
+            "{}: the run is finished after {} steps; ask for more epochs than {} with --epochs",
+            folder.path().display(),
+            thousands(training.trainer.steps() as usize),
+            training.trainer.steps().div_ceil(training.steps_per_epoch()),
+        )));
+    }
+    if training.trainer.is_out_of_patience() {
+        let count = training.trainer.without_better();
+        bail!(usage(format!(
+            "{}: the run ended after {} steps, because {count} {} in a row brought no better \
+             held-out loss; ask for more patience than {count} with --patience",
+            folder.path().display(),
+            thousands(training.trainer.steps() as usize),
+            if count == 1 { "epoch" } else { "epochs" },
+        )));
+    }
+    let metrics = MetricsLog::resume(folder.metrics(), metrics_length)?;
+    let learning = training.learning();
+    (options.epochs, options.steps) = (Some(learning.epochs), learning.steps);
+    options.patience = learning.patience;
+    write_config(&folder, &options)?;
+    if metrics.missing() > 0 {
+        remark(quiet, format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
+    }
+    let (save_every, headline) = (options.checkpoint_every, None);
+    let run = Run { folder, data, training, metrics, compute, save_every, headline };
+    describe(&run, quiet);
+    let steps = run.training.trainer.steps() as usize;
+    remark(quiet, format!("goes on after step {}", thousands(steps)));
+    drive(run, quiet)
+}
+
+/// Which setting differs, with both values, for the message that one does.
+fn first_difference(
+    given: &impl serde::Serialize,
+    began_with: &impl serde::Serialize,
+) -> Option<String> {
+    let (given, began_with) =
+        (serde_json::to_value(given).ok()?, serde_json::to_value(began_with).ok()?);
+    let (given, began_with) = (given.as_object()?, began_with.as_object()?);
+    let none = &serde_json::Value::Null;
+    let value = |of: &serde_json::Map<_, _>, name: &str| of.get(name).unwrap_or(none).clone();
+    let name = given
+        .keys()
+        .chain(began_with.keys())
+        .find(|name| value(given, name) != value(began_with, name))?;
+    Some(format!(" ({name} was {} and is {})", value(began_with, name), value(given, name)))
+}
+
+/// What to do about a checkpoint that cannot be used, if the run's other one can.
+pub(super) fn name_the_other<T: Task>(
+    error: anyhow::Error,
+    file: &Path,
+    other: &Path,
+) -> anyhow::Error {
+    if file == other || checkpoint::read_head::<T>(other).is_err() {
+        return error;
+    }
+    anyhow!("{error:#}; `cp {} {}` goes back to one that is whole", other.display(), file.display())
+}
+
+/// Reads a run's own data again.
+pub(super) fn run_data<T: Task>(
+    folder: &RunFolder,
+    options: &Options,
+    settings: &T::Settings,
+    codec: T::Codec,
+) -> anyhow::Result<Data<T>> {
+    // The file that names the data is where to look if they have moved.
+    T::read(options, settings, Some(codec)).with_context(|| folder.config().display().to_string())
+}

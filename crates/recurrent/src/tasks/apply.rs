@@ -1,0 +1,97 @@
+//! Using a trained model: what a person hands in, and what comes out.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// What a prediction reads.
+pub struct Input<'a> {
+    /// The lines.
+    pub reader: Box<dyn BufRead + 'a>,
+    /// What messages call it: a path, or "standard input".
+    pub name: String,
+    /// The folder that names in it are relative to.
+    pub folder: &'a Path,
+}
+
+impl Input<'_> {
+    /// Calls `f` with each line and its number from 1; without its line end, and without a
+    /// byte-order mark. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// The first error of `f`, under the name of the line; or if the text is not UTF-8.
+    pub fn each_line(
+        self,
+        mut f: impl FnMut(usize, &str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Input { mut reader, name, .. } = self;
+        let mut line = String::new();
+        for number in 1.. {
+            line.clear();
+            let read = reader.read_line(&mut line);
+            if read.with_context(|| format!("{name}: line {number}: cannot be read as text"))? == 0
+            {
+                break;
+            }
+            let text = line.trim_end_matches(['\n', '\r']);
+            let text = if number == 1 { text.trim_start_matches('\u{FEFF}') } else { text };
+            if !text.trim().is_empty() {
+                f(number, text).with_context(|| format!("{name}: line {number}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How to predict.
+#[derive(Clone, Debug, Default)]
+pub struct Predict {
+    /// Hypotheses kept side by side; 1 takes the most likely token at each step.
+    pub beam: Option<usize>,
+    /// How many results to show for each input.
+    pub top: Option<usize>,
+    /// How much longer results are preferred; with a beam.
+    pub length_penalty: Option<f64>,
+    /// The most tokens of a result.
+    pub max_length: Option<usize>,
+    /// The least tokens of a result.
+    pub min_length: Option<usize>,
+    /// No sequence of so many tokens comes twice in a result.
+    pub no_repeat_ngram: Option<usize>,
+    /// What every result begins with.
+    pub prefix: Option<String>,
+    /// Also shows the vector that holds the whole source.
+    pub show_context: bool,
+    /// Also shows where the decoder looked.
+    pub show_attention: bool,
+}
+
+/// How to write.
+#[derive(Clone, Debug)]
+pub struct Generate {
+    /// The text to go on from.
+    pub prompt: Option<String>,
+    /// What to write about.
+    pub label: Option<String>,
+    /// The most tokens to write.
+    pub length: usize,
+    /// How many texts.
+    pub count: usize,
+    /// How the next token is drawn.
+    pub sampling: recurrent_topologies::Sampling,
+    /// Hypotheses kept side by side, instead of drawing.
+    pub beam: Option<usize>,
+    /// Decides what is drawn.
+    pub seed: u64,
+}
+
+/// A result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// For a person: a line, or several.
+    pub text: String,
+    /// For a program: an object.
+    pub json: Value,
+}
