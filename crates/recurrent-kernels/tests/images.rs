@@ -7,7 +7,9 @@ use recurrent_kernels::{Columns, Compute, ImageSize, Level, Matrix};
 
 /// Small whole numbers, whose sums are exact in any order, with many ties.
 fn numbers(rows: usize, columns: usize, seed: usize) -> Matrix<f64> {
-    Matrix::from_fn(rows, columns, |r, j| ((seed + r * 31 + j * 17) * 7919 % 23) as f64 - 11.0)
+    Matrix::from_fn(rows, columns, |r, j| {
+        ((seed + r * 31 + j * 17) * 7919 % 10_007 % 7) as f64 - 3.0
+    })
 }
 
 /// Images of one shape in a block.
