@@ -49,6 +49,9 @@ pub use many_to_many::{
     ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream, ManyToManyTape,
 };
 
+mod image_encoder;
+pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};
+
 mod decoding;
 pub use decoding::{Sampler, Sampling, SamplingError};
 
