@@ -5,6 +5,7 @@
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
 //! stack, [`ManyToManyStream`] the same model token by token, [`Sampler`] draws the next token.
+//! [`ImageEncoder`] is a part of models that look at an image.
 
 #![forbid(unsafe_code)]
 
