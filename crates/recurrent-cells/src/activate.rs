@@ -44,12 +44,11 @@ impl Activation for Tanh {
 impl Activation for Relu {
     #[inline(always)]
     fn value<T: Real>(x: T) -> T {
-        if x < T::ZERO { T::ZERO } else { x }
+        activation::relu(x)
     }
-    /// 0 at 0, as in PyTorch.
     #[inline(always)]
     fn slope<T: Real>(y: T) -> T {
-        if y == T::ZERO { T::ZERO } else { T::ONE }
+        activation::relu_slope(y)
     }
 }
 

@@ -7,7 +7,7 @@ use recurrent_kernels::random::Generator;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Biases, Cell, CellShape};
-use crate::{AnyCell, CellSlots, Embedding, Linear, Lstm, Parameters, Slot};
+use crate::{AnyCell, CellSlots, Conv2d, Embedding, LayerNorm, Linear, Lstm, Parameters, Slot};
 
 /// How the parameters of a recurrent cell begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +308,18 @@ pub fn linear<T: Real>(generator: &mut Generator, parameters: &mut Parameters<T>
     let bound = 1.0 / (linear.weight.columns() as f64).sqrt();
     uniform(generator, parameters, linear.weight, bound);
     uniform(generator, parameters, linear.bias, bound);
+}
+
+/// PyTorch's default of `nn.Conv2d`: weight and bias uniform between `-1 / sqrt(fan_in)` and
+/// `1 / sqrt(fan_in)`, fan_in being the numbers of a patch.
+pub fn conv2d<T: Real>(generator: &mut Generator, parameters: &mut Parameters<T>, conv: &Conv2d) {
+    linear(generator, parameters, &conv.linear());
+}
+
+/// PyTorch's default of `nn.LayerNorm`: a gain of 1 and a bias of 0.
+pub fn layer_norm<T: Real>(parameters: &mut Parameters<T>, norm: &LayerNorm) {
+    parameters.slice_mut(norm.weight).fill(T::ONE);
+    parameters.slice_mut(norm.bias).fill(T::ZERO);
 }
 
 /// PyTorch's default of `nn.Embedding`: normal with mean 0 and standard deviation 1.

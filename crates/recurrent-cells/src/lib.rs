@@ -3,7 +3,8 @@
 //! A [`Cell`] is its equations and nothing else: it knows no time and keeps no memory between
 //! calls. [`PackedCell`] takes a step forward, [`PackedCellBackward`] takes it back;
 //! [`Parameters`] holds all numbers of a model in one buffer, under PyTorch's names and in its
-//! row order. [`Linear`], [`Embedding`] and [`initialize`] are what a model needs beside cells.
+//! row order. [`Linear`], [`Embedding`], [`Conv2d`], [`LayerNorm`] and [`initialize`] are what a
+//! model needs beside cells.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,12 @@ pub use weighted::{PytorchWeights, WeightedCell, WeightsError};
 
 mod linear;
 pub use linear::{Linear, PackedLinear};
+
+mod conv2d;
+pub use conv2d::{Conv2d, PackedConv2d};
+
+mod layer_norm;
+pub use layer_norm::{LayerNorm, LayerNormTape};
 
 mod embedding;
 pub use embedding::{Embedding, gather};

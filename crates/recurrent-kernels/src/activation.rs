@@ -1,4 +1,4 @@
-//! Activations: exp, sigmoid and tanh as own polynomials, written for vectorised loops.
+//! Activations: exp, sigmoid and tanh as own polynomials, and relu, written for vectorised loops.
 //!
 //! Each function is a straight line of multiply-adds and selects that is always inlined, so a
 //! plain loop over a slice inside [`Level::run`](crate::Level::run) becomes vector code. The
@@ -106,4 +106,16 @@ pub fn tanh<T: Real>(x: T) -> T {
     let large = T::ONE - T::TWO / (T::ONE + e);
     let magnitude = if y < T::TANH_SMALL { small } else { large };
     magnitude.with_sign_of(x)
+}
+
+/// The rectifier `max(x, 0)`; NaN stays NaN.
+#[inline(always)]
+pub fn relu<T: Real>(x: T) -> T {
+    if x < T::ZERO { T::ZERO } else { x }
+}
+
+/// The derivative of [`relu`], from its value `y`; 0 at 0, as in PyTorch.
+#[inline(always)]
+pub fn relu_slope<T: Real>(y: T) -> T {
+    if y == T::ZERO { T::ZERO } else { T::ONE }
 }

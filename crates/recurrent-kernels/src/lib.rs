@@ -34,9 +34,14 @@ pub use packed::Packed;
 mod product;
 pub use product::{product, product_within};
 
+mod image;
+pub use image::ImageSize;
+
 pub mod activation;
+pub mod convolution;
 pub mod loss;
 pub mod norm;
+pub mod pooling;
 pub mod random;
 
 #[cfg(doctest)]

@@ -185,6 +185,21 @@ pub enum ConfigError {
     /// The parameters would not fit into memory.
     #[error("a model of these sizes has too many parameters")]
     TooLarge,
+    /// Pooling leaves nothing of an image.
+    #[error(
+        "images of {height} x {width} pixels are too small for {convolutions} convolutions, each \
+         of which halves them: take at most {most}, or larger images"
+    )]
+    ImageTooSmall {
+        /// Rows of pixels.
+        height: usize,
+        /// Pixels in a row.
+        width: usize,
+        /// How many convolutions were asked for.
+        convolutions: usize,
+        /// How many such images allow.
+        most: usize,
+    },
 }
 
 pub(crate) fn at_least_one(field: &'static str, size: usize) -> Result<(), ConfigError> {

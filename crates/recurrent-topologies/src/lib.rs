@@ -5,6 +5,7 @@
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
 //! stack, [`ManyToManyStream`] the same model token by token, [`Sampler`] draws the next token.
+//! [`ImageEncoder`] is a part of models that look at an image.
 
 #![forbid(unsafe_code)]
 
@@ -48,6 +49,9 @@ mod many_to_many;
 pub use many_to_many::{
     ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream, ManyToManyTape,
 };
+
+mod image_encoder;
+pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};
 
 mod decoding;
 pub use decoding::{Sampler, Sampling, SamplingError};
