@@ -111,7 +111,7 @@ fn read(source: &str) -> Option<([u32; 3], Option<u32>)> {
     match bare[..] {
         [one] => day = Some(one),
         // Year, month, day; or only one of the two can be a month.
-        [one, two] if text.starts_with(|c| c == '1' || c == '2') && text.find('/') == Some(4) => {
+        [one, two] if text.starts_with(['1', '2']) && text.find('/') == Some(4) => {
             (month, day) = (Some(one), Some(two));
         }
         [one, two] => {
