@@ -98,7 +98,7 @@ fn is_positive(review: &str) -> bool {
     let turned = (0..words.len()).filter(|&at| turns(at)).count();
     let found: Vec<&&str> = words.iter().filter(|w| is_in(GOOD, w) || is_in(BAD, w)).collect();
     assert_eq!(found.len(), 1, "{review}");
-    is_in(GOOD, found[0]) != !turned.is_multiple_of(2)
+    is_in(GOOD, found[0]) == turned.is_multiple_of(2)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     Chance, Drawing, Part,
     drawing::{SIDE, UNITS},
     part_of,
-    scene::Object,
+    scene::{COLOURS, Object},
 };
 
 /// The middle and the edge of a drawing, in units.
@@ -82,6 +82,6 @@ fn object(chance: &mut Chance) -> (Object, String) {
         ("small", 3 * UNITS, 4 * UNITS),
         ("large", 11 * UNITS / 2, 13 * UNITS / 2),
     ]);
-    let object = Object::drawn(chance.between(least, most), chance);
+    let object = Object::drawn(chance.between(least, most), &COLOURS, chance);
     (object, format!("a {size} {}", object.name()))
 }

@@ -56,15 +56,9 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Any shape in any colour, in the corner for the time being.
-    pub(super) fn drawn(radius: i32, chance: &mut Chance) -> Object {
-        Object {
-            shape: chance.pick(&Shape::ALL),
-            colour: chance.pick(&COLOURS),
-            radius,
-            x: 0,
-            y: 0,
-        }
+    /// Any shape in any of the colours, in the corner for the time being.
+    pub(super) fn drawn(radius: i32, colours: &[Colour], chance: &mut Chance) -> Object {
+        Object { shape: chance.pick(&Shape::ALL), colour: chance.pick(colours), radius, x: 0, y: 0 }
     }
 
     /// "red circle".

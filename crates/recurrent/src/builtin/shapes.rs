@@ -4,7 +4,7 @@ use super::{
     Chance, Drawing, Part,
     drawing::{SIDE, UNITS},
     part_of,
-    scene::{COLOURS, Object, Shape},
+    scene::{COLOURS, Colour, Object, Shape},
 };
 use std::sync::Arc;
 
@@ -13,9 +13,10 @@ use std::sync::Arc;
 /// train, 500 each to validate and test, and twice as many rows.
 ///
 /// The answers to each question are evenly spread: yes as often as no, every colour and shape as
-/// often as the next, and numbers from 0 to 3, of which 3 is a little rarer. Where the answer is that there is no red circle, there
-/// is something red and there is a circle. What is in a drawing of one part (the objects' shapes
-/// and colours, wherever they are) is in no drawing of another.
+/// often as the next, and numbers from 0 to 3, of which 3 is a little rarer. Where the answer is
+/// that there is no red circle, there is something red and there is a circle. What is in a
+/// drawing of one part (the objects' shapes and colours, wherever they are) is in no drawing of
+/// another.
 pub fn shapes(seed: u64, part: Part) -> Vec<(Arc<Drawing>, String, String)> {
     let chance = &mut Chance::of_part(seed, "shapes", part);
     let drawings = part.of([8_000, 500, 500]);
@@ -41,6 +42,11 @@ pub fn shapes(seed: u64, part: Part) -> Vec<(Arc<Drawing>, String, String)> {
     rows
 }
 
+/// Red, green, blue and yellow: fewer than captions have, so that each is often asked about.
+fn asked_colours() -> &'static [Colour] {
+    &COLOURS[..4]
+}
+
 /// A kind of question, and the answer that it should have.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -64,7 +70,7 @@ fn wanted(chance: &mut Chance) -> [Wanted; 2] {
     let most = if kinds[..2].contains(&4) { 2 } else { 3 };
     [kinds[0], kinds[1]].map(|kind| match kind {
         0 => Wanted::Presence(chance.percent(50)),
-        1 => Wanted::Colour(chance.pick(&COLOURS).name),
+        1 => Wanted::Colour(chance.pick(asked_colours()).name),
         2 => Wanted::Shape(chance.pick(&Shape::ALL).name()),
         3 => Wanted::Number(chance.below(most + 1)),
         _ => Wanted::Relation(chance.percent(50)),
@@ -143,7 +149,8 @@ fn placed(number: usize, chance: &mut Chance) -> Option<Vec<Object>> {
         if objects.len() == number {
             break;
         }
-        let mut object = Object::drawn(chance.between(7 * UNITS / 2, 5 * UNITS), chance);
+        let mut object =
+            Object::drawn(chance.between(4 * UNITS, 5 * UNITS), asked_colours(), chance);
         let spare = object.radius + UNITS;
         object.x = chance.between(spare, edge - spare);
         object.y = chance.between(spare, edge - spare);
