@@ -1,10 +1,18 @@
 //! The built-in text: the same everywhere, well formed, and too varied to be learnt by heart.
 
 use recurrent::{
-    builtin,
+    builtin::{self, Builtin},
     data::{Corpus, TokenKind, source},
 };
 use std::collections::{HashMap, HashSet};
+
+#[test]
+fn every_set_is_found_by_its_name() {
+    for builtin in Builtin::ALL {
+        assert_eq!(Builtin::from_name(builtin.name()), Some(builtin));
+    }
+    assert_eq!(Builtin::from_name("Text"), None);
+}
 
 #[test]
 fn it_is_pinned() {

@@ -43,8 +43,12 @@ fn names_that_lead_nowhere() {
     assert!(matches!(source::open(""), Err(DataError::Missing { .. })));
     assert_eq!(
         source::open("builtin:novel").unwrap_err().to_string(),
-        "builtin:novel: no such built-in data; there is builtin:text"
+        "builtin:novel: no such built-in data; there is builtin:text, builtin:sentiment, \
+         builtin:tags, builtin:addition, builtin:dates, builtin:series, builtin:labels, \
+         builtin:captions, builtin:shapes"
     );
+    let shapes = source::open("builtin:shapes").unwrap().read_text().unwrap_err();
+    assert_eq!(shapes.to_string(), "builtin:shapes: is not plain text");
     let directory = source::open(folder.path()).unwrap().read_text().unwrap_err();
     assert_eq!(
         directory.to_string(),

@@ -49,6 +49,7 @@ impl Source {
     pub fn read_text(&self) -> Result<String, DataError> {
         match self {
             Source::Builtin(Builtin::Text) => Ok(builtin::text(builtin::SEED)),
+            Source::Builtin(other) => Err(DataError::NotText { name: other.name().to_owned() }),
             Source::Path(path) => {
                 // Asked first, because reading a folder fails differently on every system.
                 if fs::metadata(path).map_err(|error| unreadable(path, error))?.is_dir() {
