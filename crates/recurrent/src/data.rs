@@ -166,8 +166,8 @@ pub enum DataError {
         name: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong there, and what to do.
-        problem: Problem,
+        /// What is wrong there, and what to do. (In a box, so that results stay small.)
+        problem: Box<Problem>,
     },
 
     /// The file's name does not say how its columns are separated.
@@ -362,6 +362,6 @@ pub enum DataError {
 impl DataError {
     /// Something is wrong at one line of a file.
     pub(crate) fn at(name: impl Into<String>, line: usize, problem: Problem) -> DataError {
-        DataError::At { name: name.into(), line, problem }
+        DataError::At { name: name.into(), line, problem: Box::new(problem) }
     }
 }

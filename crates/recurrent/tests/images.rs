@@ -39,7 +39,7 @@ const GREY: &str = "\
     0606080B08090A0A0A0A0A06080B0C0B0A0C090A0A0AFFDB004301020202020202050303050A0706\
     070A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A\
     0A0A0A0A0A0A0A0A0A0A0AFFC40014000100000000000000000000000000000006FFC40018100002\
-    030000000000000000000000000000000094785C5FFFDA0008010000003F00168A253A3D03FFD9";
+    030000000000000000000000000000094785C5FFDA0008010000003F00168A253A3D03FFD9";
 
 fn bytes(hexadecimal: &str) -> Vec<u8> {
     let digits = hexadecimal.as_bytes().chunks(2);
@@ -120,10 +120,10 @@ fn images_that_are_missing_or_broken() {
     };
     broken(b"", "is empty");
     broken(b"GIF89a", "is neither a PNG nor a JPEG file inside; convert it to one");
-    broken(&whole[..whole.len() - 20], "is a broken PNG file: ");
+    broken(&whole[..whole.len() - 20], "is a broken PNG file, save it anew: ");
     let jpeg = bytes(COLOURED);
-    broken(&jpeg[..jpeg.len() / 2], "is a broken JPEG file: ");
-    broken(&jpeg[..20], "is a broken JPEG file: ");
+    broken(&jpeg[..jpeg.len() / 2], "is a broken JPEG file, save it anew: ");
+    broken(&jpeg[..20], "is a broken JPEG file, save it anew: ");
     std::fs::create_dir(files.path("c.png")).unwrap();
     let folder = read(&files, &["a.png", "c.png"]).unwrap_err();
     assert!(folder.starts_with("pictures.tsv:3: the image c.png cannot be read: "), "{folder}");
@@ -228,8 +228,9 @@ proptest! {
         for channel in 0..3 {
             let values: Vec<f64> =
                 pixels.iter().skip(channel).step_by(3).map(|&value| value.into()).collect();
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
             prop_assert!(mean.abs() < 1e-4, "mean {mean}");
             prop_assert!((variance - 1.0).abs() < 1e-4 || variance == 0.0, "variance {variance}");
         }
@@ -237,7 +238,8 @@ proptest! {
 
     #[test]
     fn a_png_file_comes_back(width in 1_u32..5, height in 1_u32..5, seed in any::<u8>()) {
-        let samples: Vec<u8> = (0..width * height * 3).map(|i| seed.wrapping_mul(i as u8)).collect();
+        let size = width * height * 3;
+        let samples: Vec<u8> = (0..size).map(|at| seed.wrapping_mul(at as u8)).collect();
         prop_assert_eq!(pixels(png(width, height, png::ColorType::Rgb, &samples)), samples);
     }
 

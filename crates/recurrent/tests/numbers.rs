@@ -13,7 +13,8 @@ fn picked(columns: &[&str], header: bool) -> Columns {
 }
 
 fn read_as(name: &str, content: impl AsRef<[u8]>, columns: Columns) -> Result<Series, String> {
-    let (files, source) = Files::one(name, content);
+    let files = Files::new();
+    let source = files.put(name, content);
     Series::read(&source, &columns).map_err(|error| files.message(&error))
 }
 
@@ -22,7 +23,8 @@ fn read(content: &str) -> Result<Series, String> {
 }
 
 fn labelled(content: impl AsRef<[u8]>, columns: Columns) -> Result<LabelledTable, String> {
-    let (files, source) = Files::one("d.csv", content);
+    let files = Files::new();
+    let source = files.put("d.csv", content);
     LabelledTable::read(&source, &columns).map_err(|error| files.message(&error))
 }
 
@@ -55,9 +57,9 @@ fn cells_that_are_no_finite_numbers() {
     let fill_in = "fill it in, or leave the line out";
     for cell in ["NaN", "inf", "-Infinity", "1e999"] {
         assert_eq!(
-            read(&format!("a,b\n1,2\n3,{cell}\n")).unwrap_err(),
+            read(&format!("a,b\n1,2\n{cell},{cell}\n")).unwrap_err(),
             format!(
-                "d.csv:3: the column \"b\" holds {cell:?}, which is not a finite number; {fill_in}"
+                "d.csv:3: the column \"a\" holds {cell:?}, which is not a finite number; {fill_in}"
             )
         );
     }
@@ -81,8 +83,8 @@ fn dates_are_left_out_by_picking_the_others() {
     let content = "\"Date\",\"Temp\"\n\"1981-01-01\",20.7\n";
     assert_eq!(
         read(content).unwrap_err(),
-        "d.csv:2: the column \"Date\" holds \"1981-01-01\", which is not a finite number; fill it \
-         in, or leave the line out; or pick columns of numbers, for example --columns Temp"
+        "d.csv:2: the column \"Date\" holds \"1981-01-01\", which is not a finite number; read \
+         columns of numbers alone, with --columns Temp, or fill it in, or leave the line out"
     );
     assert_eq!(read_as("d.csv", content, picked(&["Temp"], true)).unwrap().values, [20.7]);
     assert_eq!(
@@ -140,13 +142,19 @@ fn series_with_labels_that_are_wrong() {
     );
     assert_eq!(
         read("series,label\ns,up\n"),
-        "d.csv:1: has 2 columns, but needed are series, label, features...; columns are separated \
-         by commas; put quotes around a cell with one"
+        "d.csv:1: has 2 columns, but needed are series, label, features...; commas separate the \
+         columns of a .csv file; put quotes around a cell with one"
     );
     assert_eq!(
         labelled("series,label,x\ns,up,1\n", picked(&["series", "label"], true)).unwrap_err(),
         "--columns names 2 columns, but needed are 3 or more: series, label, features..."
     );
+}
+
+#[test]
+fn no_column_is_picked() {
+    let error = read_as("d.csv", "a\n1\n", picked(&[], true)).unwrap_err();
+    assert_eq!(error, "--columns names 0 columns, but needed are 1 or more");
 }
 
 #[test]
@@ -180,7 +188,8 @@ proptest! {
         ],
         column in "[0-9a-z]{0,2}",
     ) {
-        for columns in [Columns::default(), picked(&[&column], true), picked(&[&column, "2", "3"], false)] {
+        let (one, three) = (picked(&[&column], true), picked(&[&column, "2", "3"], false));
+        for columns in [Columns::default(), one, three] {
             for name in ["d.csv", "d.txt"] {
                 if let Ok(series) = read_as(name, &bytes, columns.clone()) {
                     prop_assert!(series.steps() > 0 && series.values.iter().all(|v| v.is_finite()));

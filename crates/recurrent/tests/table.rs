@@ -26,7 +26,8 @@ fn read_as(
     content: impl AsRef<[u8]>,
     columns: &Columns,
 ) -> Result<Vec<(usize, Vec<String>)>, String> {
-    let (files, source) = Files::one(name, content);
+    let files = Files::new();
+    let source = files.put(name, content);
     let table = Table::read(&source, &WANTED, columns).map_err(|error| files.message(&error))?;
     Ok(table.rows.into_iter().map(|row| (row.line, row.cells)).collect())
 }
@@ -98,8 +99,8 @@ fn a_missing_column_quotes_the_first_line() {
     assert_eq!(
         read("d.csv", "text;label\ngood;pos\n").unwrap_err(),
         "d.csv: no column is called \"text\"; the first line is \"text;label\", so the columns are \
-         called \"text;label\"; there is one column only: columns are separated by commas; put \
-         quotes around a cell with one"
+         called \"text;label\"; there is one column only: commas separate the columns of a .csv \
+         file; put quotes around a cell with one"
     );
     assert_eq!(
         read("d.csv", "text,text,label\na,b,c\n").unwrap_err(),
@@ -107,8 +108,8 @@ fn a_missing_column_quotes_the_first_line() {
     );
     assert_eq!(
         read_as("d.tsv", "\nalone\n", &no_header()).unwrap_err(),
-        "d.tsv:2: has 1 column, but needed are text, label; columns are separated by tabs, so no \
-         cell can hold one"
+        "d.tsv:2: has 1 column, but needed are text, label; tabs separate the columns of a .tsv \
+         or .txt file, so no cell holds one"
     );
 }
 
@@ -116,13 +117,13 @@ fn a_missing_column_quotes_the_first_line() {
 fn rows_with_other_numbers_of_columns() {
     assert_eq!(
         read("d.tsv", "text\tlabel\ngood\tpos\na\tb\tc\n").unwrap_err(),
-        "d.tsv:3: has 3 columns, but line 1 has 2; columns are separated by tabs, so no cell can \
-         hold one"
+        "d.tsv:3: has 3 columns, but line 1 has 2; tabs separate the columns of a .tsv or .txt \
+         file, so no cell holds one"
     );
     assert_eq!(
         read("d.csv", "text,label\n\"two\nlines\",pos\nalone\n").unwrap_err(),
-        "d.csv:4: has 1 column, but line 1 has 2; columns are separated by commas; put quotes \
-         around a cell with one"
+        "d.csv:4: has 1 column, but line 1 has 2; commas separate the columns of a .csv file; \
+         put quotes around a cell with one"
     );
 }
 
@@ -195,7 +196,8 @@ fn files_that_are_no_tables() {
 
 #[test]
 fn the_names_of_a_header() {
-    let (_files, source) = Files::one("d.csv", "series, \"label\" ,x\n1,2,3\n");
+    let files = Files::new();
+    let source = files.put("d.csv", "series, \"label\" ,x\n1,2,3\n");
     assert_eq!(column_names(&source, &Columns::default()).unwrap(), ["series", "label", "x"]);
     assert!(column_names(&source, &no_header()).unwrap().is_empty());
 }
@@ -300,9 +302,9 @@ proptest! {
         let files = Files::new();
         for name in ["d.tsv", "d.csv"] {
             let source = files.put(name, &bytes);
-            for columns in
-                [Columns::default(), no_header(), picked(&[&column, "1"], true), picked(&["", &column], false)]
-            {
+            let by_name = picked(&[&column, "1"], true);
+            let by_number = picked(&["", &column], false);
+            for columns in [Columns::default(), no_header(), by_name, by_number] {
                 if let Ok(table) = Table::read(&source, &WANTED, &columns) {
                     prop_assert!(!table.rows.is_empty());
                     for row in &table.rows {

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use recurrent::data::{Tagged, source};
 
 fn read(content: impl AsRef<[u8]>) -> Result<Tagged, String> {
-    let (files, source) = Files::one("d.conll", content);
+    let files = Files::new();
+    let source = files.put("d.conll", content);
     Tagged::read(&source).map_err(|error| files.message(&error))
 }
 

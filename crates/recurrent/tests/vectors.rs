@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use recurrent::data::{TokenKind, Vectors, Vocabulary, source, vectors::read_vectors};
 
 fn read(content: impl AsRef<[u8]>) -> Result<Vectors, String> {
-    let (files, source) = Files::one("v.txt", content);
+    let files = Files::new();
+    let source = files.put("v.txt", content);
     // Numbers: the 1, cat 2, dog 3.
     let vocabulary = Vocabulary::learn(TokenKind::Word, "the the dog cat", 1);
     read_vectors(&source, &vocabulary).map_err(|error| files.message(&error))
@@ -57,7 +58,7 @@ fn vectors_that_are_wrong() {
     );
     assert_eq!(
         read("bird 1 2\n").unwrap_err(),
-        "v.txt: has a vector for none of the model's 4 words; is it of another language, or is \
+        "v.txt: has a vector for none of the model's 3 words; is it of another language, or is \
          --tokens not word?"
     );
     let nothing = "v.txt: holds no examples; give a file with at least one line of data";

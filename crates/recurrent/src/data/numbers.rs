@@ -67,6 +67,10 @@ impl Series {
         format: Format,
         columns: &Columns,
     ) -> Result<Series, DataError> {
+        if columns.picked.as_ref().is_some_and(Vec::is_empty) {
+            let (picked, needed) = (problem::count(0, "column"), "1 or more".to_owned());
+            return Err(DataError::PickedCount { picked, needed });
+        }
         let grid = parse_grid(name, text, format, columns)?;
         let chosen: Vec<usize> = match &columns.picked {
             Some(picked) => {
@@ -239,5 +243,5 @@ fn hint(grid: &Grid, record: &Record, cell: &str) -> String {
     if numeric.is_empty() {
         return FILL_IN.to_owned();
     }
-    format!("{FILL_IN}; or pick columns of numbers, for example --columns {}", numeric.join(","))
+    format!("read columns of numbers alone, with --columns {}, or {FILL_IN}", numeric.join(","))
 }

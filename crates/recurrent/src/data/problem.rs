@@ -96,7 +96,10 @@ pub enum Problem {
     },
 
     /// There is no file at the path of an image.
-    #[error("the image {} does not exist; a path is relative to the file that names it", path.display())]
+    #[error(
+        "the image {} does not exist; a path is relative to the file that names it",
+        path.display()
+    )]
     MissingImage {
         /// The path, with the folder of the file that names it.
         path: PathBuf,
@@ -193,8 +196,11 @@ pub(super) fn quote(text: &str) -> String {
 
 /// A text that fits into a message.
 pub(super) fn shortened(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
+    cut_off(text, 80)
+}
+
+fn cut_off(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
@@ -204,7 +210,8 @@ pub(super) fn shortened(text: &str) -> String {
 pub(super) fn list(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     const MOST: usize = 20;
     let mut names = names.into_iter();
-    let mut shown: Vec<String> = names.by_ref().take(MOST).map(|n| quote(n.as_ref())).collect();
+    let mut shown: Vec<String> =
+        names.by_ref().take(MOST).map(|name| format!("{:?}", cut_off(name.as_ref(), 30))).collect();
     let left = names.count();
     if left > 0 {
         shown.push(format!("and {left} more"));

@@ -37,7 +37,8 @@ pub fn read_vectors(source: &Source, vocabulary: &Vocabulary) -> Result<Vectors,
             Err(DataError::VectorCount { name, expected, found })
         }
         _ if vectors.is_empty() => {
-            let (words, unit) = (vocabulary.len(), vocabulary.kind().plural());
+            let words = vocabulary.len() - usize::from(vocabulary.unknown().is_some());
+            let unit = vocabulary.kind().plural();
             Err(DataError::NoVectors { name, words, unit })
         }
         (Some(size), _) => Ok(Vectors { size, found: vectors.into_iter().collect() }),

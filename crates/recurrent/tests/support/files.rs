@@ -13,13 +13,6 @@ impl Files {
         Files(tempfile::tempdir().unwrap())
     }
 
-    /// A folder with one file, opened.
-    pub(crate) fn one(name: &str, content: impl AsRef<[u8]>) -> (Files, Source) {
-        let files = Files::new();
-        let source = files.put(name, content);
-        (files, source)
-    }
-
     /// Writes a file, with the folders it is in.
     pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> Source {
         let path = self.path(name);

@@ -22,7 +22,8 @@ pub(super) fn image(bytes: &[u8]) -> Result<Image, String> {
 }
 
 fn png(bytes: &[u8]) -> Result<Image, String> {
-    let broken = |error: png::DecodingError| format!("it is a broken PNG file: {error}");
+    let broken =
+        |error: png::DecodingError| format!("it is a broken PNG file, save it anew: {error}");
     // Also bounds what compressed notes in the file may unfold to.
     let limits = png::Limits { bytes: 4 * LONGEST_SIDE * LONGEST_SIDE };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -50,7 +51,7 @@ fn png(bytes: &[u8]) -> Result<Image, String> {
 }
 
 fn jpeg(bytes: &[u8]) -> Result<Image, String> {
-    let broken = |error| format!("it is a broken JPEG file: {error:?}");
+    let broken = |error| format!("it is a broken JPEG file, save it anew: {error:?}");
     // Strict: else a file that is cut off becomes an image with a grey lower part.
     let options = DecoderOptions::default()
         .set_strict_mode(true)

@@ -29,8 +29,12 @@ impl Format {
 
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Format::Tabs => "columns are separated by tabs, so no cell can hold one",
-            Format::Commas => "columns are separated by commas; put quotes around a cell with one",
+            Format::Tabs => {
+                "tabs separate the columns of a .tsv or .txt file, so no cell holds one"
+            }
+            Format::Commas => {
+                "commas separate the columns of a .csv file; put quotes around a cell with one"
+            }
         }
     }
 }
