@@ -1,7 +1,9 @@
-//! What a person's data becomes: files and built-in data, text, vocabularies.
+//! What a person's data becomes: files and built-in data, text, tables, numbers, pictures,
+//! vocabularies.
 //!
 //! Everything a person can get wrong here is a [`DataError`], and its message is the line that
-//! they see: what is wrong, where, and what to do.
+//! they see: what is wrong, where, and what to do. What is wrong at one line of a file is a
+//! [`Problem`], shown as `FILE:LINE: what is wrong`.
 
 pub mod source;
 pub use source::Source;
@@ -11,8 +13,37 @@ pub mod words;
 pub mod vocabulary;
 pub use vocabulary::{TokenKind, Vocabulary};
 
+pub mod boundaries;
+pub use boundaries::Boundaries;
+
+pub mod labels;
+pub use labels::Labels;
+
+pub mod vectors;
+pub use vectors::Vectors;
+
 pub mod text;
 pub use text::Corpus;
+
+pub mod table;
+pub use table::{Columns, Row, Table};
+
+pub mod numbers;
+pub use numbers::{LabelledSeries, Series};
+
+pub mod tagged;
+pub use tagged::Tagged;
+
+#[cfg(feature = "cli")]
+pub mod images;
+#[cfg(feature = "cli")]
+pub use images::{Image, Pictures, PixelScale};
+
+pub mod split;
+pub use split::split_by_key;
+
+mod problem;
+pub use problem::Problem;
 
 use std::{io, path::PathBuf};
 
@@ -127,4 +158,210 @@ pub enum DataError {
         /// What to write instead.
         hint: String,
     },
+
+    /// Something is wrong at one line of a file.
+    #[error("{name}:{line}: {problem}")]
+    At {
+        /// The data as the person named it.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there, and what to do. (In a box, so that results stay small.)
+        problem: Box<Problem>,
+    },
+
+    /// The file's name does not say how its columns are separated.
+    #[error(
+        "{name}: is it separated by tabs or by commas? a table's name ends in .tsv or .txt (tabs, \
+         no quoting) or in .csv (commas, quoted cells): rename it"
+    )]
+    UnknownFormat {
+        /// The data as the person named it.
+        name: String,
+    },
+
+    /// The built-in data are not of the kind that the reader needs.
+    #[error("{name}: is not {needed}")]
+    WrongBuiltin {
+        /// The data as the person named it, with `builtin:`.
+        name: String,
+        /// What the reader needs: "a table", for example.
+        needed: &'static str,
+    },
+
+    /// A file has a first line and no more, or nothing but blank lines.
+    #[error("{name}: holds no examples; give a file with at least one line of data")]
+    NoExamples {
+        /// The data as the person named it.
+        name: String,
+    },
+
+    /// A column that is needed is not there.
+    #[error(
+        "{name}: no column is called {column:?}; the first line is {first_line}, so the columns \
+         are called {columns}; {hint}"
+    )]
+    NoColumn {
+        /// The data as the person named it.
+        name: String,
+        /// The column that was looked for.
+        column: String,
+        /// The first line, in quotes, cut off if it is long.
+        first_line: String,
+        /// The names in it.
+        columns: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// Two columns have the name that is looked for.
+    #[error(
+        "{name}: two columns are called {column:?}; pick one by its number, from 1, with --columns"
+    )]
+    TwoColumns {
+        /// The data as the person named it.
+        name: String,
+        /// The name.
+        column: String,
+    },
+
+    /// A column's number is not between 1 and the number of columns.
+    #[error("{name}: there is no column {number}; its columns are numbered from 1 to {columns}")]
+    NoColumnNumber {
+        /// The data as the person named it.
+        name: String,
+        /// The number that was asked for.
+        number: usize,
+        /// How many columns the file has.
+        columns: usize,
+    },
+
+    /// A column is asked for by its name where there are no names.
+    #[error(
+        "{name}: the column {column:?} cannot be found by its name, because there is no header; \
+         give its number, from 1 to {columns}"
+    )]
+    NoNames {
+        /// The data as the person named it.
+        name: String,
+        /// The name.
+        column: String,
+        /// How many columns the file has.
+        columns: usize,
+    },
+
+    /// `--columns` names too many or too few.
+    #[error("--columns names {picked}, but needed are {needed}")]
+    PickedCount {
+        /// How many there are: "1 column", for example.
+        picked: String,
+        /// How many it has to be, and for what.
+        needed: String,
+    },
+
+    /// A folder with one file a label is read with options that only a table has.
+    #[error("{name}: is a folder with one file a label; --columns and --no-header are for tables")]
+    FolderColumns {
+        /// The folder as the person named it.
+        name: String,
+    },
+
+    /// A folder holds no file with examples.
+    #[error(
+        "{name}: holds no .txt file; a folder of labels holds one file a label, LABEL.txt, with an \
+         example a line"
+    )]
+    EmptyFolder {
+        /// The folder as the person named it.
+        name: String,
+    },
+
+    /// A folder of labels holds something that is no file of examples.
+    #[error(
+        "{}: is not a .txt file; a folder of labels holds one file a label, LABEL.txt, and nothing \
+         else: move it elsewhere", path.display()
+    )]
+    ForeignFile {
+        /// What does not belong there.
+        path: PathBuf,
+    },
+
+    /// A file of tagged tokens is one endless sentence.
+    #[error(
+        "{name}: no blank line between sentences: {tokens} tokens in a row; put a blank line after \
+         every sentence"
+    )]
+    NoBlankLine {
+        /// The data as the person named it.
+        name: String,
+        /// How many tokens it has.
+        tokens: usize,
+    },
+
+    /// Nothing can be held out, because all examples have the same input.
+    #[error(
+        "{name}: too small: a tenth is held out by its {key}, and there is only one; give more \
+         data, or a file to be judged on with --valid"
+    )]
+    OneKey {
+        /// The data as the person named it.
+        name: String,
+        /// What the examples are told apart by: "text", for example.
+        key: &'static str,
+    },
+
+    /// All examples have the same label.
+    #[error(
+        "{name}: the only label is {label:?}, so there is nothing to tell apart; give examples of \
+         at least two labels"
+    )]
+    OneLabel {
+        /// The data as the person named it.
+        name: String,
+        /// The label.
+        label: String,
+    },
+
+    /// A file of word vectors has none for any word of the vocabulary.
+    #[error(
+        "{name}: has a vector for none of the model's {words} {unit}; is it of another language, or \
+         is --tokens not word?"
+    )]
+    NoVectors {
+        /// The data as the person named it.
+        name: String,
+        /// How many tokens the vocabulary has.
+        words: usize,
+        /// What a token is called, in the plural: "words".
+        unit: &'static str,
+    },
+
+    /// A file of word vectors has not as many as its first line says.
+    #[error("{name}: its first line says {expected} words, but it has {found}; is it cut off?")]
+    VectorCount {
+        /// The data as the person named it.
+        name: String,
+        /// How many the first line says.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+
+    /// The images or features are not of the shape that the model was trained with.
+    #[error("{name}: holds {found}, but the model was trained with {expected}")]
+    PictureShape {
+        /// The data as the person named it.
+        name: String,
+        /// What they are.
+        found: String,
+        /// What they should be.
+        expected: String,
+    },
+}
+
+impl DataError {
+    /// Something is wrong at one line of a file.
+    pub(crate) fn at(name: impl Into<String>, line: usize, problem: Problem) -> DataError {
+        DataError::At { name: name.into(), line, problem: Box::new(problem) }
+    }
 }

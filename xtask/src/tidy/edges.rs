@@ -7,8 +7,9 @@ use crate::workspace::{Dependency, File, Package, STACK, TESTKIT, XTASK};
 const BELOW_TESTKIT: [&str; 3] = ["recurrent-topologies", "recurrent-cells", "recurrent-kernels"];
 
 /// Dependencies that only some crates may hand to their users.
-const EXCLUSIVE: [(&[&str], &[&str]); 3] = [
+const EXCLUSIVE: [(&[&str], &[&str]); 4] = [
     (&["anyhow", "clap", "indicatif", "ctrlc"], &["recurrent", XTASK]),
+    (&["png", "zune-jpeg"], &["recurrent"]),
     (&["faer", "pulp", "rayon", "private-gemm-x86"], &["recurrent-kernels"]),
     (&["bincode"], &["recurrent-checkpoint"]),
 ];

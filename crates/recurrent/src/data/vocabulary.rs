@@ -112,16 +112,26 @@ impl Vocabulary {
     /// The vocabulary of a training text: every token that occurs at least `min_count` times
     /// (0 is taken as 1). Bytes need neither text nor count.
     pub fn learn(kind: TokenKind, text: &str, min_count: u64) -> Vocabulary {
+        Vocabulary::learn_all(kind, [text], min_count)
+    }
+
+    /// The vocabulary of many texts together, as [`learn`](Vocabulary::learn) takes it from one.
+    pub fn learn_all<'a>(
+        kind: TokenKind,
+        texts: impl IntoIterator<Item = &'a str>,
+        min_count: u64,
+    ) -> Vocabulary {
+        let texts = texts.into_iter();
         let tokens = match kind {
             TokenKind::Char => {
                 let mut counts = BTreeMap::<char, u64>::new();
-                text.chars().for_each(|c| *counts.entry(c).or_default() += 1);
+                texts.flat_map(str::chars).for_each(|c| *counts.entry(c).or_default() += 1);
                 counts.retain(|_, count| *count >= min_count);
                 Tokens::Char(counts.into_keys().collect())
             }
             TokenKind::Word => {
                 let mut counts = HashMap::<&str, u64>::new();
-                words::split(text).for_each(|word| *counts.entry(word).or_default() += 1);
+                texts.flat_map(words::split).for_each(|w| *counts.entry(w).or_default() += 1);
                 counts.remove(words::UNKNOWN);
                 counts.retain(|_, count| *count >= min_count);
                 let mut counts: Vec<_> = counts.into_iter().collect();
@@ -157,6 +167,23 @@ impl Vocabulary {
     /// The number of the token for what is unknown; `None` for bytes, which are all known.
     pub fn unknown(&self) -> Option<u32> {
         (self.kind() != TokenKind::Byte).then_some(UNKNOWN)
+    }
+
+    /// The number of one token, if it is known: a character or a word as it is, or `<unk>`. Bytes
+    /// have no text of their own, so none is known by one.
+    pub fn number(&self, token: &str) -> Option<u32> {
+        if token == words::UNKNOWN {
+            return self.unknown();
+        }
+        match &self.tokens {
+            Tokens::Char(chars) => {
+                let mut single = token.chars();
+                let (Some(c), None) = (single.next(), single.next()) else { return None };
+                chars.binary_search(&c).ok().map(|index| index as u32 + 1)
+            }
+            Tokens::Word { numbers, .. } => numbers.get(token).copied(),
+            Tokens::Byte => None,
+        }
     }
 
     /// The numbers of a text's tokens: for what a person typed, where an unknown token is a slip
