@@ -73,7 +73,8 @@ pub trait Objective<T: Real> {
     fn visit_mut(&mut self, _f: &mut dyn FnMut(&str, &mut [T])) {}
 }
 
-/// Cross-entropy at every step of a [`ManyToMany`], with the state carried from window to window.
+/// Cross-entropy at every step of a [`ManyToMany`], with the state carried from window to window or
+/// each batch on its own.
 pub struct ManyToManyObjective<T> {
     model: ManyToMany,
     seed: u64,
@@ -82,6 +83,8 @@ pub struct ManyToManyObjective<T> {
     state: State<T>,
     /// The state after the last window, not yet committed if `pending`.
     next_state: State<T>,
+    /// A window may go on where the one before ended.
+    carries: bool,
     pending: bool,
     losses: Vec<f64>,
 }
@@ -90,6 +93,12 @@ pub struct ManyToManyObjective<T> {
 const MOST_STEPS: u64 = 1 << 24;
 
 impl<T: Real> ManyToManyObjective<T> {
+    /// Batches of any number of sequences, none of which carries a state; `seed` decides the dropout
+    /// masks.
+    pub fn without_carry(model: ManyToMany, seed: u64) -> Self {
+        ManyToManyObjective { carries: false, ..ManyToManyObjective::new(model, 0, seed) }
+    }
+
     /// Windows of `batch` sequences; `seed` decides the dropout masks.
     pub fn new(model: ManyToMany, batch: usize, seed: u64) -> Self {
         ManyToManyObjective {
@@ -97,6 +106,7 @@ impl<T: Real> ManyToManyObjective<T> {
             tape: ManyToManyTape::default(),
             state: model.zero_state(batch),
             next_state: model.zero_state(batch),
+            carries: true,
             pending: false,
             losses: vec![],
             model,
@@ -116,17 +126,23 @@ impl<T: Real> ManyToManyObjective<T> {
         window: &'s Window,
         noise: Option<Noise>,
     ) -> Forward<'s, T> {
-        let ManyToManyObjective { model, tape, state, next_state, pending, losses, .. } = self;
+        let ManyToManyObjective {
+            model, tape, state, next_state, carries, pending, losses, ..
+        } = self;
         let Window { tokens, lengths, carries_state, .. } = window;
         let reading = Reading::Tokens(tokens);
         losses.resize(tokens.len(), 0.0);
+        assert!(*carries || !carries_state, "a window that goes on, where nothing is carried");
+        if !*carries && next_state.batch() != lengths.batch() {
+            *next_state = model.zero_state(lengths.batch());
+        }
         if !carries_state {
             next_state.reset();
         }
         let initial = if *carries_state { &*state } else { &*next_state };
         let recorded = model.forward(compute, parameters, reading, initial, lengths, noise, tape);
         recorded.final_state(next_state);
-        *pending = true;
+        *pending = *carries;
         Forward { model, recorded, losses }
     }
 }
@@ -201,13 +217,17 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
     }
 
     fn visit(&self, f: &mut dyn FnMut(&str, &[T])) {
-        self.state.visit(|name, matrix| f(name, matrix.as_slice()));
+        if self.carries {
+            self.state.visit(|name, matrix| f(name, matrix.as_slice()));
+        }
     }
 
     fn visit_mut(&mut self, f: &mut dyn FnMut(&str, &mut [T])) {
         // What is written now must not be replaced by what an earlier batch left.
         self.pending = false;
-        self.state.visit_mut(f);
+        if self.carries {
+            self.state.visit_mut(f);
+        }
     }
 }
 

@@ -25,6 +25,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::LanguageModel;
                 $body
             }
+            $crate::tasks::TaskName::Tag => {
+                type $T = $crate::tasks::Tag;
+                $body
+            }
         }
     };
 }
@@ -40,8 +44,13 @@ pub mod checkpoint;
 mod apply;
 pub use apply::{Generate, Input, Predict, Prediction};
 
+pub mod examples;
+
 pub mod language_model;
 pub use language_model::LanguageModel;
+
+pub mod tag;
+pub use tag::Tag;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -219,11 +228,13 @@ pub trait Report: Serialize + Send {
 pub enum TaskName {
     /// [`LanguageModel`].
     LanguageModel,
+    /// [`Tag`].
+    Tag,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 1] = [TaskName::LanguageModel];
+    pub const ALL: [TaskName; 2] = [TaskName::LanguageModel, TaskName::Tag];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

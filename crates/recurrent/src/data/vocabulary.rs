@@ -130,19 +130,24 @@ impl Vocabulary {
                 Tokens::Char(counts.into_keys().collect())
             }
             TokenKind::Word => {
-                let mut counts = HashMap::<&str, u64>::new();
-                texts.flat_map(words::split).for_each(|w| *counts.entry(w).or_default() += 1);
-                counts.remove(words::UNKNOWN);
-                counts.retain(|_, count| *count >= min_count);
-                let mut counts: Vec<_> = counts.into_iter().collect();
-                counts.sort_unstable_by(|(a, a_count), (b, b_count)| {
-                    b_count.cmp(a_count).then(a.cmp(b))
-                });
-                Tokens::words(counts.into_iter().map(|(word, _)| word.to_owned()).collect())
+                return Vocabulary::of_words(texts.flat_map(words::split), min_count);
             }
             TokenKind::Byte => Tokens::Byte,
         };
         Vocabulary { tokens }
+    }
+
+    /// The vocabulary of words that stand alone already, as in tagged sentences: those that occur
+    /// at least `min_count` times.
+    pub fn of_words<'a>(all: impl IntoIterator<Item = &'a str>, min_count: u64) -> Vocabulary {
+        let mut counts = HashMap::<&str, u64>::new();
+        all.into_iter().for_each(|word| *counts.entry(word).or_default() += 1);
+        counts.remove(words::UNKNOWN);
+        counts.retain(|_, count| *count >= min_count);
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
+        let words = counts.into_iter().map(|(word, _)| word.to_owned()).collect();
+        Vocabulary { tokens: Tokens::words(words) }
     }
 
     /// What one token is.

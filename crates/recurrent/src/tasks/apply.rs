@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::options::usage;
+
 /// What a prediction reads.
 pub struct Input<'a> {
     /// The lines.
@@ -66,6 +68,44 @@ pub struct Predict {
     pub show_context: bool,
     /// Also shows where the decoder looked.
     pub show_attention: bool,
+}
+
+impl Predict {
+    /// Refuses every option for a task whose results are no sequences.
+    ///
+    /// # Errors
+    /// Wrong usage, naming the option.
+    pub fn require_none(&self, task: &str) -> anyhow::Result<()> {
+        let Predict { top, .. } = self;
+        self.require_top_only(task)?;
+        match top {
+            None => Ok(()),
+            Some(_) => Err(usage(format!("--top: a model of {task} has one result; drop it"))),
+        }
+    }
+
+    /// Refuses every option but `--top` for a task whose results are no sequences.
+    ///
+    /// # Errors
+    /// Wrong usage, naming the option.
+    pub fn require_top_only(&self, task: &str) -> anyhow::Result<()> {
+        let given = [
+            ("beam", self.beam.is_some()),
+            ("length-penalty", self.length_penalty.is_some()),
+            ("max-length", self.max_length.is_some()),
+            ("min-length", self.min_length.is_some()),
+            ("no-repeat-ngram", self.no_repeat_ngram.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("show-context", self.show_context),
+            ("show-attention", self.show_attention),
+        ];
+        match given.into_iter().find(|&(_, given)| given) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(usage(format!("--{name}: a model of {task} writes no sequence; drop it")))
+            }
+        }
+    }
 }
 
 /// How to write.

@@ -1,0 +1,480 @@
+//! Tagging: a tag for every token of a sentence (many-to-many, aligned).
+//!
+//! Beside the model's accuracy stands that of the most frequent tag: each token has the tag that it
+//! had most often in the training, an unknown one the most frequent tag of all. It knows no
+//! context, so what the model has above it, it has from the sentence.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recurrent_cells::{Layout, Parameters};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Compute, loss};
+use recurrent_topologies::{Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Reading};
+use recurrent_training::{ManyToManyObjective, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::examples::{
+    EVALUATION_BATCH, Fingerprint, accuracy, largest, percent, read_parts, read_test,
+};
+use super::settings::{Learning, Network, Tokens};
+use super::{Data, Input, Predict, Prediction, Report, Task};
+use crate::builtin::{self, Builtin, Part};
+use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary};
+use crate::options::{Options, usage};
+use crate::run::thousands;
+
+/// Everything that decides the bits of a run, beside the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How a token becomes a vector.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The layers.
+    #[serde(flatten)]
+    pub network: Network,
+    /// How it learns.
+    #[serde(flatten)]
+    pub learning: Learning,
+}
+
+/// What the training sentences taught before training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Codec {
+    /// The tokens.
+    words: Vocabulary,
+    /// The tags.
+    tags: Labels,
+    /// The most frequent tag of every token; of the unknown one, the most frequent tag of all.
+    usual: Vec<u32>,
+}
+
+/// A sentence as numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    tokens: Vec<u32>,
+    /// [`loss::IGNORED`] where a tag is none of the training's.
+    tags: Vec<u32>,
+}
+
+/// A model that tags sentences.
+pub struct Tag {
+    settings: Settings,
+    codec: Codec,
+    model: ManyToMany,
+}
+
+/// A sentence as a person wrote it.
+struct Written {
+    text: String,
+    tokens: Vec<String>,
+    tags: Vec<String>,
+}
+
+fn read(source: &Source, part: Part) -> anyhow::Result<Vec<Written>> {
+    let sentences: Vec<(Vec<String>, Vec<String>)> = match source {
+        Source::Builtin(Builtin::Tags) => {
+            let sentences = builtin::tags(builtin::SEED, part).into_iter();
+            sentences.map(|sentence| sentence.into_iter().unzip()).collect()
+        }
+        _ => {
+            let sentences = Tagged::read(source)?.sentences.into_iter();
+            sentences.map(|sentence| (sentence.tokens, sentence.tags)).collect()
+        }
+    };
+    let written =
+        |(tokens, tags): (Vec<String>, _)| Written { text: tokens.join(" "), tokens, tags };
+    Ok(sentences.into_iter().map(written).collect())
+}
+
+impl Codec {
+    fn learn(name: &str, sentences: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
+        let tokens = || sentences.iter().flat_map(|sentence| &sentence.tokens);
+        let tags = || sentences.iter().flat_map(|sentence| &sentence.tags);
+        let words = Vocabulary::of_words(tokens().map(String::as_str), settings.tokens.min_count);
+        let labels = Labels::learn(name, tags().map(String::as_str))?;
+        let mut counts: HashMap<u32, BTreeMap<u32, usize>> = HashMap::new();
+        let mut all: BTreeMap<u32, usize> = BTreeMap::new();
+        for (token, tag) in tokens().zip(tags()) {
+            let tag = labels.number(tag).unwrap_or_default();
+            *all.entry(tag).or_default() += 1;
+            if let Some(word) = words.number(token) {
+                *counts.entry(word).or_default().entry(tag).or_default() += 1;
+            }
+        }
+        // The first of equally frequent ones.
+        let usual = |of: &BTreeMap<u32, usize>| {
+            of.iter()
+                .max_by_key(|&(tag, count)| (count, std::cmp::Reverse(tag)))
+                .map(|(tag, _)| *tag)
+        };
+        let of_all = usual(&all).unwrap_or_default();
+        let unknown = words.unknown();
+        let usual = (0..words.len() as u32)
+            .map(|word| match counts.get(&word) {
+                Some(own) if Some(word) != unknown => usual(own).unwrap_or(of_all),
+                _ => of_all,
+            })
+            .collect();
+        Ok(Codec { words, tags: labels, usual })
+    }
+
+    fn token(&self, token: &str) -> u32 {
+        self.words.number(token).or(self.words.unknown()).unwrap_or_default()
+    }
+
+    fn examples(&self, sentences: Vec<Written>) -> Vec<Example> {
+        let tag = |tag: &String| self.tags.number(tag).unwrap_or(loss::IGNORED);
+        sentences
+            .into_iter()
+            .map(|Written { tokens, tags, .. }| Example {
+                tokens: tokens.iter().map(|token| self.token(token)).collect(),
+                tags: tags.iter().map(tag).collect(),
+            })
+            .collect()
+    }
+}
+
+impl Tag {
+    fn window<'e>(&self, examples: impl Iterator<Item = &'e Example>) -> Window {
+        let (tokens, tags): (Vec<&[u32]>, Vec<&[u32]>) =
+            examples.map(|example| (&example.tokens[..], &example.tags[..])).unzip();
+        let lengths = Lengths::new(&tokens.iter().map(|tokens| tokens.len()).collect::<Vec<_>>());
+        Window {
+            tokens: lengths.arrange(&tokens),
+            targets: lengths.arrange(&tags),
+            lengths,
+            carries_state: false,
+        }
+    }
+
+    /// Calls `f` with the logits of every window, the lengths and the first sentence in it.
+    fn for_each_batch(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &[Example],
+        mut f: impl FnMut(&Window, recurrent_kernels::Columns<'_, f32>),
+    ) {
+        let mut tape = ManyToManyTape::default();
+        for batch in examples.chunks(EVALUATION_BATCH) {
+            let window = self.window(batch.iter());
+            let state = self.model.zero_state(batch.len());
+            let reading = Reading::Tokens(&window.tokens);
+            let lengths = &window.lengths;
+            let recorded =
+                self.model.forward(compute, parameters, reading, &state, lengths, None, &mut tape);
+            f(&window, recorded.logits());
+        }
+    }
+}
+
+impl Task for Tag {
+    const NAME: &'static str = "tag";
+    const OPTIONS: &'static [&'static [&'static str]] =
+        &[&["min-count", "embedding-size", "one-hot", "bidirectional"]];
+
+    type Settings = Settings;
+    type Codec = Codec;
+    type Examples = Vec<Example>;
+    type Objective = ManyToManyObjective<f32>;
+    type Report = TagReport;
+
+    fn defaults() -> Options {
+        Options {
+            data: Some(PathBuf::from("builtin:tags")),
+            hidden_size: Some(128),
+            epochs: Some(10),
+            batch_size: Some(32),
+            learning_rate: Some(0.002),
+            ..Options::default()
+        }
+    }
+
+    fn settings(options: &Options) -> anyhow::Result<Settings> {
+        let mut tokens = options.token_settings()?;
+        // What is a token is written in the data.
+        tokens.tokens = TokenKind::Word;
+        let network = options.network(LENGTH)?;
+        let settings = Settings { tokens, network, learning: options.learning()? };
+        settings.network.check().map_err(usage)?;
+        settings.learning.check().map_err(usage)?;
+        config(&settings, 2, 2).build().map_err(usage)?;
+        Ok(settings)
+    }
+
+    fn read(
+        options: &Options,
+        settings: &Settings,
+        codec: Option<Codec>,
+    ) -> anyhow::Result<Data<Self>> {
+        let (train, held_out) =
+            read_parts(options, "sentence", read, |sentence: &Written| &sentence.text)?;
+        let codec = match codec {
+            Some(codec) => codec,
+            None => Codec::learn(&options.data_name()?.display().to_string(), &train, settings)?,
+        };
+        let (train, held_out) = (codec.examples(train), codec.examples(held_out));
+        Ok(Data { codec, train, held_out })
+    }
+
+    fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<Example>> {
+        Ok(self.codec.examples(read_test(data, read)?))
+    }
+
+    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
+        let config = config(&settings, codec.words.len(), codec.tags.len());
+        let model = config.build().map_err(|error| error.to_string())?;
+        Ok(Tag { settings, codec, model })
+    }
+
+    fn current(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    fn learning(settings: &Settings) -> &Learning {
+        &settings.learning
+    }
+
+    fn learning_mut(settings: &mut Settings) -> &mut Learning {
+        &mut settings.learning
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        self.model.layout()
+    }
+
+    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
+        let Network { initialization, forget_bias, .. } = self.settings.network;
+        self.model
+            .initialize(generator, initialization, forget_bias)
+            .map_err(|error| error.to_string())
+    }
+
+    fn objective(&self) -> ManyToManyObjective<f32> {
+        ManyToManyObjective::without_carry(self.model.clone(), self.settings.learning.seed)
+    }
+
+    fn units(&self, examples: &Vec<Example>) -> usize {
+        examples.len()
+    }
+
+    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Window {
+        self.window(units.iter().map(|&unit| &examples[unit]))
+    }
+
+    fn tape(&self, examples: &Vec<Example>) -> u128 {
+        let longest = examples.iter().map(|example| example.tokens.len()).max().unwrap_or(1);
+        self.settings.learning.batch_size as u128 * longest as u128 * self.settings.network.tape()
+    }
+
+    fn fingerprint(data: &Data<Self>) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for part in [&data.train, &data.held_out] {
+            fingerprint.number(part.len() as u64);
+            for example in part {
+                fingerprint.tokens(&example.tokens);
+                fingerprint.tokens(&example.tags);
+            }
+        }
+        fingerprint.value()
+    }
+
+    fn describe(&self, data: &Data<Self>) -> String {
+        let [words, tags, train, held_out] =
+            [self.codec.words.len(), self.codec.tags.len(), data.train.len(), data.held_out.len()]
+                .map(thousands);
+        format!(
+            "vocabulary of {words} words, {tags} tags; {train} sentences to learn from, {held_out} \
+             held out"
+        )
+    }
+
+    fn unit(&self) -> &'static str {
+        "words"
+    }
+
+    fn guessing(&self) -> f64 {
+        (self.codec.tags.len() as f64).ln()
+    }
+
+    fn evaluate(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &Vec<Example>,
+    ) -> anyhow::Result<TagReport> {
+        let (mut sum, mut losses) = (0.0, vec![]);
+        let (mut predicted, mut usual, mut true_ones) = (vec![], vec![], vec![]);
+        let mut unknown_tags = 0;
+        self.for_each_batch(compute, parameters, examples, |window, logits| {
+            losses.resize(window.targets.len(), 0.0);
+            loss::cross_entropy(compute, logits, &window.targets, &mut losses);
+            sum += losses.iter().sum::<f64>();
+            for (column, (&token, &tag)) in window.tokens.iter().zip(&window.targets).enumerate() {
+                // A tag that the training never saw cannot be right.
+                unknown_tags += usize::from(tag == loss::IGNORED);
+                predicted.push(largest(logits.column(column)));
+                usual.push(self.codec.usual[token as usize]);
+                true_ones.push(tag);
+            }
+        });
+        let known = true_ones.len() - unknown_tags;
+        Ok(TagReport {
+            accuracy: accuracy(&predicted, &true_ones),
+            most_frequent_tag_accuracy: accuracy(&usual, &true_ones),
+            loss: sum / known as f64,
+            tokens: true_ones.len(),
+            span_f1: self.span_f1(compute, parameters, examples),
+        })
+    }
+
+    fn shuffle_tokens(&self, examples: &mut Vec<Example>, seed: u64) -> anyhow::Result<()> {
+        let mut generator = Generator::new(seed, super::training::GENERATION);
+        for Example { tokens, tags } in examples {
+            let mut pairs: Vec<(u32, u32)> =
+                tokens.iter().copied().zip(tags.iter().copied()).collect();
+            generator.shuffle(&mut pairs);
+            (*tokens, *tags) = pairs.into_iter().unzip();
+        }
+        Ok(())
+    }
+
+    fn predict(
+        &self,
+        compute: &Compute,
+        parameters: Parameters<f32>,
+        input: Input<'_>,
+        how: &Predict,
+        emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        how.require_none(Self::NAME)?;
+        input.each_line(|_, line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let tokens = words.iter().map(|word| self.codec.token(word)).collect();
+            let example = Example { tokens, tags: vec![loss::IGNORED; words.len()] };
+            let mut tags = vec![];
+            self.for_each_batch(compute, &parameters, &[example], |_, logits| {
+                let columns = 0..logits.columns();
+                tags.extend(columns.map(|at| self.codec.tags.name(largest(logits.column(at)))));
+            });
+            let pairs: Vec<String> =
+                words.iter().zip(&tags).map(|(word, tag)| format!("{word}/{tag}")).collect();
+            let json = json!({ "tokens": words, "tags": tags });
+            emit(Prediction { text: pairs.join(" "), json })
+        })
+    }
+}
+
+/// Steps that a sentence is taken to have, where an initialisation asks how long to remember.
+const LENGTH: usize = 20;
+
+fn config(settings: &Settings, words: usize, tags: usize) -> ManyToManyConfig {
+    let (input, stack) = (settings.tokens.input(words), settings.network.stack());
+    ManyToManyConfig { input, stack, output_size: tags }
+}
+
+impl Tag {
+    /// F1 of whole spans, where tags are those of spans: `O`, `B-...`, `I-...`.
+    fn span_f1(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &[Example],
+    ) -> Option<f64> {
+        let is_span = |tag: &String| tag == "O" || tag.starts_with("B-") || tag.starts_with("I-");
+        if !self.codec.tags.names().iter().all(is_span) {
+            return None;
+        }
+        let (mut right, mut both) = (0, 0);
+        let name = |tag: u32| if tag == loss::IGNORED { "O" } else { self.codec.tags.name(tag) };
+        self.for_each_batch(compute, parameters, examples, |window, logits| {
+            for sequence in 0..window.lengths.batch() {
+                let columns: Vec<usize> = (0..window.lengths.length(sequence))
+                    .map(|t| window.lengths.column(sequence, t))
+                    .collect();
+                let tags = |of: &dyn Fn(usize) -> u32| -> Vec<&str> {
+                    columns.iter().map(|&column| name(of(column))).collect()
+                };
+                let predicted = spans(&tags(&|column| largest(logits.column(column))));
+                let true_ones = spans(&tags(&|column| window.targets[column]));
+                right += predicted.iter().filter(|span| true_ones.contains(span)).count();
+                both += predicted.len() + true_ones.len();
+            }
+        });
+        Some(if both == 0 { 1.0 } else { 2.0 * right as f64 / both as f64 })
+    }
+}
+
+/// The spans of a sentence: kind, first token, token after the last. An `I-` of another kind than
+/// the span before begins one of its own, as in CoNLL's evaluation.
+fn spans<'t>(tags: &[&'t str]) -> Vec<(&'t str, usize, usize)> {
+    let mut spans: Vec<(&str, usize, usize)> = vec![];
+    for (at, tag) in tags.iter().enumerate() {
+        let Some((begin, kind)) = tag.split_once('-') else { continue };
+        match spans.last_mut() {
+            Some(last) if begin == "I" && last.0 == kind && last.2 == at => last.2 = at + 1,
+            _ => spans.push((kind, at, at + 1)),
+        }
+    }
+    spans
+}
+
+/// The figures that an evaluation reports.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TagReport {
+    /// The share of tokens with the right tag.
+    pub accuracy: f64,
+    /// The same for each token's most frequent tag.
+    pub most_frequent_tag_accuracy: f64,
+    /// Nats per token whose tag the training knew.
+    pub loss: f64,
+    /// How many tokens were tagged.
+    pub tokens: usize,
+    /// F1 of whole spans, where tags are of the form `B-...`, `I-...`, `O`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span_f1: Option<f64>,
+}
+
+impl Report for TagReport {
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn headline(&self) -> String {
+        format!("accuracy {}", percent(self.accuracy))
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![
+            ("accuracy", percent(self.accuracy)),
+            ("most frequent tag", percent(self.most_frequent_tag_accuracy)),
+        ];
+        lines.extend(self.span_f1.map(|f1| ("span F1", percent(f1))));
+        lines.push(("loss", format!("{:.4} nats per token", self.loss)));
+        lines.push(("tokens", thousands(self.tokens)));
+        if self.accuracy <= self.most_frequent_tag_accuracy {
+            lines.push(("remark", "no better than the most frequent tag of each token".into()));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spans;
+
+    #[test]
+    fn spans_begin_and_end_as_in_conll() {
+        let tags = ["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-PER", "I-PER"];
+        let expected = [("PER", 0, 2), ("LOC", 3, 4), ("LOC", 4, 5), ("PER", 5, 7)];
+        assert_eq!(spans(&tags), expected);
+    }
+}
