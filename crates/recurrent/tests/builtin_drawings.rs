@@ -197,7 +197,7 @@ fn every_answer_is_seen_in_the_drawing() {
     let mut owner = HashMap::new();
     for part in Part::ALL {
         let rows = builtin::shapes(SEED, part);
-        assert_eq!(rows.len(), if part == Part::Train { 16_000 } else { 1_000 });
+        assert_eq!(rows.len(), if part == Part::Train { 24_000 } else { 1_000 });
         for pair in rows.chunks(2) {
             assert!(std::sync::Arc::ptr_eq(&pair[0].0, &pair[1].0));
             let objects = look(&pair[0].0);
@@ -224,11 +224,10 @@ fn a_question_alone_does_not_tell_its_answer() {
     });
     let hits = hits.count();
     assert!(hits * 2 <= test.len(), "question only: {hits} of {}", test.len());
-    // And where there are enough of each question that no answer is frequent by accident.
-    for (question, counts) in &answers {
-        let (most, all) = (*counts.values().max().unwrap(), counts.values().sum::<usize>());
-        assert!(most * 100 <= all * 65, "{question} {counts:?}");
-    }
+    // Nor does it where the usual answers are known afterwards.
+    let usual: usize = answers.values().map(|counts| counts.values().max().unwrap()).sum();
+    let all: usize = answers.values().flat_map(HashMap::values).sum();
+    assert!(usual * 100 <= 42 * all, "question only: {usual} of {all}");
     // Every kind of question has its answers spread: yes and no within a tenth of one another.
     let count = |wanted: &str| test.iter().filter(|row| row.2 == wanted).count() as f64;
     assert!((count("yes") / count("no") - 1.0).abs() < 0.15);
@@ -244,5 +243,5 @@ fn the_bytes_are_pinned() {
     let shapes = builtin::shapes(SEED, Part::Test);
     let first = captions.into_iter().take(20).flat_map(|(drawing, _)| drawing.pixels);
     let second = shapes.iter().step_by(2).take(20).flat_map(|row| row.0.pixels.clone());
-    assert_eq!([fingerprint(first), fingerprint(second)], [0x45074C2860676828, 0x324DAB6CAAE164C2]);
+    assert_eq!([fingerprint(first), fingerprint(second)], [0x45074C2860676828, 0x16C1B5AB32CD3FE1]);
 }

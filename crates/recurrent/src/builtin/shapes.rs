@@ -9,7 +9,7 @@ use super::{
 use std::sync::Arc;
 
 /// Rows of a drawing of 32 by 32 pixels, a question about it and the answer: "is there a red
-/// circle?" "yes". Two neighbouring rows share a drawing of two to four objects: 8,000 drawings to
+/// circle?" "yes". Two neighbouring rows share a drawing of two to four objects: 12,000 drawings to
 /// train, 500 each to validate and test, and twice as many rows.
 ///
 /// The answers to each question are evenly spread: yes as often as no, every colour and shape as
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// another.
 pub fn shapes(seed: u64, part: Part) -> Vec<(Arc<Drawing>, String, String)> {
     let chance = &mut Chance::of_part(seed, "shapes", part);
-    let drawings = part.of([8_000, 500, 500]);
+    let drawings = part.of([12_000, 500, 500]);
     let mut rows = Vec::with_capacity(2 * drawings);
     while rows.len() < 2 * drawings {
         // What is asked and answered comes first and the scene after it; so no answer is more
@@ -119,7 +119,8 @@ impl Wanted {
                     ("above", other.y - one.y),
                     ("below", one.y - other.y),
                 ]);
-                let clear = apart.abs() >= 4 * UNITS && one.shape != other.shape;
+                // In different halves; in the same one they are hardly apart.
+                let clear = apart.abs() >= 8 * UNITS && one.shape != other.shape;
                 let alone = count(one.shape) == 1 && count(other.shape) == 1;
                 (clear && alone && (apart > 0) == yes).then(|| {
                     let (one, other) = (one.shape.name(), other.shape.name());
@@ -130,39 +131,20 @@ impl Wanted {
     }
 }
 
-/// Two to four objects that keep two pixels between them and one to the edge.
+/// Two to four objects, each somewhere in a quarter of its own, so that two pixels are between
+/// them and one to the edge.
 fn scene(chance: &mut Chance) -> Vec<Object> {
+    let quarter = SIDE as i32 * UNITS / 2;
+    let mut quarters = [(0, 0), (quarter, 0), (0, quarter), (quarter, quarter)];
+    chance.shuffle(&mut quarters);
     let number = 2 + chance.below(3);
-    loop {
-        // Where the first ones leave no room for the last, all begin again.
-        if let Some(objects) = placed(number, chance) {
-            return objects;
-        }
-    }
-}
-
-/// So many objects, if they find room within a few tries each.
-fn placed(number: usize, chance: &mut Chance) -> Option<Vec<Object>> {
-    let edge = SIDE as i32 * UNITS;
-    let mut objects = Vec::with_capacity(number);
-    for _ in 0..8 * number {
-        if objects.len() == number {
-            break;
-        }
-        let mut object =
-            Object::drawn(chance.between(4 * UNITS, 5 * UNITS), asked_colours(), chance);
+    let objects = quarters[..number].iter().map(|(left, top)| {
+        let object = Object::drawn(chance.between(4 * UNITS, 5 * UNITS), asked_colours(), chance);
         let spare = object.radius + UNITS;
-        object.x = chance.between(spare, edge - spare);
-        object.y = chance.between(spare, edge - spare);
-        let free = objects.iter().all(|other: &Object| {
-            let apart = (object.x - other.x).abs().max((object.y - other.y).abs());
-            apart >= object.radius + other.radius + 2 * UNITS
-        });
-        if free {
-            objects.push(object);
-        }
-    }
-    (objects.len() == number).then_some(objects)
+        let [right, down] = [0; 2].map(|_| chance.between(spare, quarter - spare));
+        Object { x: left + right, y: top + down, ..object }
+    });
+    objects.collect()
 }
 
 /// What there is, in an order that is not that of the drawing.
