@@ -2,7 +2,7 @@
 //! before anything of that size is allocated.
 
 use super::Image;
-use std::io::Cursor;
+use std::{io::Cursor, panic};
 use zune_jpeg::{
     JpegDecoder,
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
@@ -51,6 +51,12 @@ fn png(bytes: &[u8]) -> Result<Image, String> {
 }
 
 fn jpeg(bytes: &[u8]) -> Result<Image, String> {
+    // The decoder overflows on some broken files, which is a panic where overflows are checked.
+    panic::catch_unwind(|| decode_jpeg(bytes))
+        .unwrap_or_else(|_| Err("it is a broken JPEG file, save it anew".to_owned()))
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Image, String> {
     let broken = |error| format!("it is a broken JPEG file, save it anew: {error:?}");
     // Strict: else a file that is cut off becomes an image with a grey lower part.
     let options = DecoderOptions::default()
