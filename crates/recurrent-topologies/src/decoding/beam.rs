@@ -70,6 +70,9 @@ impl Beam {
 /// ones, at the length that favours it most; so a wide search is exhaustive, and a width of 1
 /// without penalty is greedy.
 ///
+/// (A prefix that the model holds for impossible makes all scores minus infinity; the order of their
+/// tokens is then all that tells them apart.)
+///
 /// The rows of all sources run in one batch, and those of a source leave when it is done; none
 /// depends on another source. The stream is of no more use afterwards.
 ///
