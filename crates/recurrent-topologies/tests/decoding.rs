@@ -448,6 +448,21 @@ proptest! {
     }
 }
 
+/// Far before the maximum length: once nothing that runs can win, and each source by itself.
+#[test]
+fn a_search_stops_and_its_rows_leave() {
+    let fake = Fake { classes: 3, seed: 8, values: 1 << 40, impossible: false };
+    let constraints = Constraints { end: Some(0), ..Constraints::new(100_000) };
+    let beam = Beam { width: 4, n_best: 2, length_penalty: 0.0 };
+    let first: Vec<u32> = (0..8).collect();
+    let mut stream = fake.stream(8);
+    beam_search(&mut stream, &first, &constraints, beam).unwrap();
+    let steps = stream.read[0].len();
+    assert!(steps < 100, "{steps} steps");
+    let (last, rows) = (stream.read[0][0], stream.batch());
+    assert!(rows <= 4 && stream.read.iter().all(|read| read[0] == last), "{rows} rows");
+}
+
 /// What is banned leaves the others in proportion.
 #[test]
 fn frequencies_follow_what_is_left_of_the_distribution() {

@@ -198,14 +198,14 @@ impl Search<'_> {
         candidates.sort_unstable_by(Candidate::compare);
 
         for (rank, &Candidate { log_probability, token, parent }) in candidates.iter().enumerate() {
-            let mut tokens = before[parent].tokens.clone();
+            let tokens = &before[parent].tokens;
             if self.constraints.end == Some(token) {
                 if rank < self.beam.width {
-                    let ended = Ended::EndToken;
+                    let (tokens, ended) = (tokens.clone(), Ended::EndToken);
                     self.finish(source, Hypothesis { tokens, log_probability, ended });
                 }
             } else if source.running.len() < self.beam.width {
-                tokens.push(token);
+                let tokens = [tokens.as_slice(), &[token]].concat();
                 source.running.push(Running { tokens, log_probability });
                 parents.push(parent);
             }
