@@ -4,8 +4,9 @@
 //! [`Lengths`] puts sequences of different lengths into one batch without padding. A [`Stack`]
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
-//! stack, [`ManyToManyStream`] the same model token by token, [`Sampler`] draws the next token.
-//! [`ImageEncoder`] is a part of models that look at an image.
+//! stack, [`ManyToManyStream`] the same model token by token. [`ImageEncoder`] is a part of models
+//! that look at an image. What can be stepped is a [`TokenStream`]: [`sample`] and [`beam_search`]
+//! make whole sequences with it, within [`Constraints`].
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +55,10 @@ mod image_encoder;
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};
 
 mod decoding;
-pub use decoding::{Sampler, Sampling, SamplingError};
+pub use decoding::{
+    Beam, Constraints, DecodingError, Ended, Hypothesis, Sampler, Sampling, SamplingError,
+    TokenStream, beam_search, sample,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

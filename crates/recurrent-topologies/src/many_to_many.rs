@@ -14,7 +14,7 @@ use crate::config::{at_least_one, countable};
 use crate::tape::Turned;
 use crate::{
     ConfigError, Input, InputConfig, Lengths, Noise, Probe, Reading, Recorded, SequenceInput,
-    SequenceInputTape, Stack, StackConfig, StackStream, State, Tape,
+    SequenceInputTape, Stack, StackConfig, StackStream, State, Tape, TokenStream,
 };
 
 /// What a [`ManyToMany`] is made of. Every field counts; none has a default.
@@ -297,5 +297,23 @@ impl<T: Real> ManyToManyStream<T> {
         let h = self.stack.step(input);
         self.readout.forward(&self.compute, h, self.logits.as_mut());
         self.logits.as_ref()
+    }
+}
+
+impl<T: Real> TokenStream<T> for ManyToManyStream<T> {
+    fn batch(&self) -> usize {
+        self.stack.batch()
+    }
+
+    #[track_caller]
+    fn step(&mut self, tokens: &[u32]) -> Columns<'_, T> {
+        ManyToManyStream::step(self, tokens)
+    }
+
+    #[track_caller]
+    fn select(&mut self, columns: &[usize]) {
+        self.stack.select(columns);
+        self.x.resize(self.x.rows(), columns.len());
+        self.logits.resize(self.logits.rows(), columns.len());
     }
 }

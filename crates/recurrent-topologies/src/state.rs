@@ -92,11 +92,25 @@ impl<T: Real> State<T> {
     #[track_caller]
     pub fn select_columns(&self, columns: &[usize]) -> State<T> {
         let mut selected = self.clone();
+        self.select_columns_into(columns, &mut selected);
+        selected
+    }
+
+    /// [`select_columns`](Self::select_columns) into a state of the same stack, reusing its memory.
+    #[track_caller]
+    pub(crate) fn select_columns_into(&self, columns: &[usize], selected: &mut State<T>) {
         for (target, source) in selected.layers.iter_mut().zip(&self.layers) {
             select(&mut target.h, &source.h, columns);
             select(&mut target.c, &source.c, columns);
         }
-        selected
+    }
+
+    /// Gives the state room for `batch` sequences and leaves its contents unspecified.
+    pub(crate) fn resize(&mut self, batch: usize) {
+        for layer in &mut self.layers {
+            layer.h.resize(layer.h.rows(), batch);
+            layer.c.resize(layer.c.rows(), batch);
+        }
     }
 
     /// Calls `f` with every block's name (`h_l0`, `c_l0`, `h_l0_reverse`, ...) and matrix, in order.

@@ -61,14 +61,45 @@ impl<T: Real, C: Cell> StackStream<T, C> {
         &mut self.state
     }
 
+    /// How many sequences run side by side.
+    pub fn batch(&self) -> usize {
+        self.next.batch()
+    }
+
+    /// Sequence j becomes what sequence `columns[j]` is now. There may be fewer than before, or
+    /// more, and one may become several; what each says from here on has the same bits as before.
+    ///
+    /// # Panics
+    /// If a sequence does not exist, or the state was set to one of another shape.
+    #[track_caller]
+    pub fn select(&mut self, columns: &[usize]) {
+        self.assert_state();
+        let batch = self.batch();
+        assert!(
+            columns.iter().all(|&column| column < batch),
+            "sequences {columns:?} cannot be selected from a stream of {batch}"
+        );
+        self.state.select_columns_into(columns, &mut self.next);
+        std::mem::swap(&mut self.state, &mut self.next);
+        self.next.resize(columns.len());
+        for StreamLayer { gates, .. } in &mut self.layers {
+            gates.resize(gates.rows(), columns.len());
+        }
+    }
+
+    #[track_caller]
+    fn assert_state(&self) {
+        let shapes = self.layers.iter().map(|layer| layer.cell.shape());
+        self.state.assert_shapes(shapes, self.batch());
+    }
+
     /// Takes one step of every sequence and gives the last layer's h, `hidden_size` x batch.
     ///
     /// # Panics
     /// If the input's shape does not fit, or the state was set to one of another shape.
     #[track_caller]
     pub fn step(&mut self, input: Input<'_, T>) -> Columns<'_, T> {
-        let shapes = self.layers.iter().map(|layer| layer.cell.shape());
-        self.state.assert_shapes(shapes, self.next.batch());
+        self.assert_state();
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let (below, next) = self.next.layers.split_at_mut(index);
             let input = below.last().map_or(input, |below| Input::Columns(below.h.as_ref()));
