@@ -263,9 +263,7 @@ fn put<T: Real>(target: &mut Matrix<T>, at: &mut usize, block: Columns<'_, T>) {
 fn spread<T: Real>((h, c): (&Matrix<T>, &Matrix<T>), state: &mut State<T>) {
     let (mut at_h, mut at_c) = (0, 0);
     for layer in &mut state.layers {
-        for (target, source, at) in
-            [(&mut layer.h, h, &mut at_h), (&mut layer.c, c, &mut at_c)]
-        {
+        for (target, source, at) in [(&mut layer.h, h, &mut at_h), (&mut layer.c, c, &mut at_c)] {
             let rows = *at..*at + target.rows();
             *at = rows.end;
             target.as_mut().copy_from(source.as_ref().rows_range(rows));

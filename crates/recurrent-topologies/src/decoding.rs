@@ -1,8 +1,20 @@
 //! From logits to tokens: the most likely one, or a draw.
 
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{ColumnsMut, Level, Real, loss::softmax};
+use recurrent_kernels::{Columns, ColumnsMut, Level, Real, loss::softmax};
 use serde::{Deserialize, Serialize};
+
+/// A model that writes several sequences at once, token by token.
+pub trait TokenStream<T: Real> {
+    /// How many sequences.
+    fn batch(&self) -> usize;
+
+    /// Reads one token of every sequence and gives the logits of the next: classes x batch.
+    fn step(&mut self, tokens: &[u32]) -> Columns<'_, T>;
+
+    /// Sequence j becomes what sequence `columns[j]` is now; there may be more or fewer than before.
+    fn select(&mut self, columns: &[usize]);
+}
 
 /// How the next token is drawn from a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -61,6 +61,24 @@ impl<T: Real, C: Cell> StackStream<T, C> {
         &mut self.state
     }
 
+    /// h of the last layer after the last step, `hidden_size` x batch.
+    pub fn output(&self) -> Columns<'_, T> {
+        self.state.layers.last().expect("a stack has at least one layer").h.as_ref()
+    }
+
+    /// Sequence j becomes what sequence `columns[j]` is now; there may be more or fewer than before.
+    ///
+    /// # Panics
+    /// If there is no such sequence.
+    #[track_caller]
+    pub fn select(&mut self, columns: &[usize]) {
+        self.state = self.state.select_columns(columns);
+        self.next = self.state.clone();
+        for layer in &mut self.layers {
+            layer.gates.resize(layer.gates.rows(), columns.len());
+        }
+    }
+
     /// Takes one step of every sequence and gives the last layer's h, `hidden_size` x batch.
     ///
     /// # Panics
@@ -80,6 +98,6 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             layer.packed.forward(level, &layer.cell, gates.as_mut(), previous, h, c);
         }
         std::mem::swap(&mut self.state, &mut self.next);
-        self.state.layers.last().expect("a stack has at least one layer").h.as_ref()
+        self.output()
     }
 }
