@@ -92,16 +92,16 @@ impl Attention {
         value_size: usize,
         hidden_size: usize,
     ) -> Self {
-        let mut matrix = |name: &str, rows, columns| {
-            layout.add(format!("{prefix}{name}.weight"), Form::Matrix, rows, columns)
+        let mut add = |name: &str, form, rows, columns| {
+            layout.add(format!("{prefix}{name}.weight"), form, rows, columns)
         };
-        let key = (kind != AttentionKind::Dot).then(|| matrix("key", hidden_size, value_size));
-        let query =
-            (kind == AttentionKind::Additive).then(|| matrix("query", hidden_size, hidden_size));
-        let combine = matrix("combine", hidden_size, value_size + hidden_size);
-        let additive = query.map(|query| {
-            (query, layout.add(format!("{prefix}score.weight"), Form::Vector, hidden_size, 1))
+        let (values, hidden) = (value_size, hidden_size);
+        let key = (kind != AttentionKind::Dot).then(|| add("key", Form::Matrix, hidden, values));
+        let additive = (kind == AttentionKind::Additive).then(|| {
+            let query = add("query", Form::Matrix, hidden, hidden);
+            (query, add("score", Form::Vector, hidden, 1))
         });
+        let combine = add("combine", Form::Matrix, hidden, values + hidden);
         Attention { value_size, hidden_size, key, additive, combine }
     }
 

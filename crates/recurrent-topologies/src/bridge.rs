@@ -1,11 +1,11 @@
 //! From what is known at the beginning to the state that a decoder begins from.
 
-use recurrent_cells::{AnyCell, Layout, Linear, PackedLinear, Parameters, initialize};
+use recurrent_cells::{Cell, Layout, Linear, PackedLinear, Parameters, initialize};
 use recurrent_kernels::activation::{tanh_columns, tanh_columns_backward};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 
-use crate::{Stack, StackConfig, State};
+use crate::{LayerState, StackConfig, State};
 
 /// Makes the initial [`State`] of one stack from the final state of another, or from a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +52,11 @@ impl<T: Real> Default for BridgeTape<T> {
     }
 }
 
-/// Numbers in all h, and in all c, of a state.
-fn sizes<T: Real>(state: &State<T>) -> (usize, usize) {
-    let rows = |sum: (usize, usize), layer: &crate::LayerState<T>| {
-        (sum.0 + layer.h.rows(), sum.1 + layer.c.rows())
-    };
-    state.layers.iter().fold((0, 0), rows)
+/// Numbers in all h, and in all c, of a stack's state.
+fn state_sizes(config: &StackConfig) -> (usize, usize) {
+    let shape = config.cell.build(1, config.hidden_size).shape();
+    let blocks = config.num_layers * (1 + usize::from(config.bidirectional));
+    (blocks * shape.hidden_size, blocks * shape.cell_size)
 }
 
 /// How many parameters a bridge has at most, as a number that cannot overflow.
@@ -71,16 +70,17 @@ impl Bridge {
     pub(crate) fn between(
         layout: &mut Layout,
         prefix: &str,
-        (from_config, from): (&StackConfig, &Stack<AnyCell>),
-        (to_config, to): (&StackConfig, &Stack<AnyCell>),
+        from: &StackConfig,
+        to: &StackConfig,
     ) -> Self {
-        let key = |config: &StackConfig| {
-            (config.cell, config.hidden_size, config.num_layers, config.bidirectional)
+        let kind = |config: &StackConfig| {
+            let &StackConfig { cell, hidden_size, num_layers, bidirectional, .. } = config;
+            (cell, hidden_size, num_layers, bidirectional)
         };
-        if key(from_config) == key(to_config) {
+        if kind(from) == kind(to) {
             return Bridge::Copy;
         }
-        let (z_h, z_c) = sizes(&from.zero_state::<f32>(0));
+        let (z_h, z_c) = state_sizes(from);
         Bridge::add(layout, prefix, (z_h, if z_c == 0 { z_h } else { z_c }), to)
     }
 
@@ -89,7 +89,7 @@ impl Bridge {
         layout: &mut Layout,
         prefix: &str,
         size: usize,
-        to: &Stack<AnyCell>,
+        to: &StackConfig,
     ) -> Self {
         Bridge::add(layout, prefix, (size, size), to)
     }
@@ -98,9 +98,9 @@ impl Bridge {
         layout: &mut Layout,
         prefix: &str,
         (z_h, z_c): (usize, usize),
-        to: &Stack<AnyCell>,
+        to: &StackConfig,
     ) -> Self {
-        let (h, c) = sizes(&to.zero_state::<f32>(0));
+        let (h, c) = state_sizes(to);
         Bridge::Linear {
             h: Linear::add(layout, &format!("{prefix}h"), z_h, h),
             c: (c > 0).then(|| Linear::add(layout, &format!("{prefix}c"), z_c, c)),
@@ -131,13 +131,10 @@ impl Bridge {
         tape: &mut BridgeTape<T>,
     ) {
         let Bridge::Linear { h, c } = self else {
-            for (target, source) in to.layers.iter_mut().zip(&from.layers) {
-                target.h.as_mut().copy_from(source.h.as_ref());
-                target.c.as_mut().copy_from(source.c.as_ref());
-            }
-            return;
+            return copy(from, to);
         };
-        let (rows_h, rows_c) = sizes(from);
+        let rows = |size: fn(&LayerState<T>) -> usize| from.layers.iter().map(size).sum::<usize>();
+        let (rows_h, rows_c) = (rows(|layer| layer.h.rows()), rows(|layer| layer.c.rows()));
         tape.z_h.resize(rows_h, from.batch());
         tape.z_c.resize(rows_c, from.batch());
         let (mut at_h, mut at_c) = (0, 0);
@@ -179,11 +176,7 @@ impl Bridge {
         gradients: &mut Parameters<T>,
     ) {
         let Bridge::Linear { h, c } = self else {
-            for (target, source) in d_from.layers.iter_mut().zip(&d_to.layers) {
-                target.h.as_mut().copy_from(source.h.as_ref());
-                target.c.as_mut().copy_from(source.c.as_ref());
-            }
-            return;
+            return copy(d_to, d_from);
         };
         gather(compute, d_to, tape);
         let BridgeTape { z_h, z_c, d_h, d_c, .. } = tape;
@@ -217,6 +210,14 @@ impl Bridge {
         if let Some(c) = c {
             c.backward(compute, parameters, z, d_c.as_ref(), gradients, d_z);
         }
+    }
+}
+
+/// A state becomes another one of the same shapes.
+fn copy<T: Real>(from: &State<T>, to: &mut State<T>) {
+    for (target, source) in to.layers.iter_mut().zip(&from.layers) {
+        target.h.as_mut().copy_from(source.h.as_ref());
+        target.c.as_mut().copy_from(source.c.as_ref());
     }
 }
 

@@ -81,16 +81,15 @@ impl EncoderDecoderConfig {
         let mut layout = Layout::new();
         let input = SequenceInput::add(&mut layout, "encoder.", *source);
         let stack = encoder.add(&mut layout, "encoder.rnn.", source.size());
-        let own_decoder = config.add(&mut layout, "decoder.");
-        let (from, to) = ((encoder, &stack), (decoder, &own_decoder.stack));
-        let bridge = Bridge::between(&mut layout, "bridge.", from, to);
+        let bridge = Bridge::between(&mut layout, "bridge.", encoder, decoder);
+        let decoder = config.add(&mut layout, "decoder.");
         Ok(EncoderDecoder {
             config: self.clone(),
             layout: Arc::new(layout),
             input,
             encoder: stack,
             bridge,
-            decoder: own_decoder,
+            decoder,
         })
     }
 }

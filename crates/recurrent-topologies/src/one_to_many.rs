@@ -96,17 +96,16 @@ impl OneToManyConfig {
         countable(config.count() + map)?;
 
         let mut layout = Layout::new();
-        let decoder = config.add(&mut layout, "decoder.");
         let entry = match condition {
             Condition::InitialState => {
-                let (layout, size) = (&mut layout, condition_size);
-                Entry::State(Bridge::from_vector(layout, "bridge.", size, &decoder.stack))
+                Entry::State(Bridge::from_vector(&mut layout, "bridge.", condition_size, stack))
             }
             Condition::FirstInput => {
                 Entry::First(Linear::add(&mut layout, "condition", condition_size, input.size()))
             }
             Condition::EveryStep => Entry::Every,
         };
+        let decoder = config.add(&mut layout, "decoder.");
         Ok(OneToMany { config: self.clone(), layout: Arc::new(layout), entry, decoder })
     }
 }

@@ -219,7 +219,8 @@ proptest! {
             case.with_sources(|sources| case.model.context(&compute, &case.parameters, sources))
         };
         prop_assert_eq!(context(&reversing), context(&plain));
-        prop_assert_eq!(reversing.stream(&compute).state(), &context(&plain));
+        let stream = reversing.stream(&compute);
+        prop_assert_eq!(stream.state(), &context(&plain));
         let (ours, theirs) = (reversing.said(&compute), plain.said(&compute));
         for (ours, theirs) in ours.weights.iter().flatten().zip(theirs.weights.iter().flatten()) {
             for (a, b) in ours.iter().zip(theirs.iter().rev()) {
@@ -393,15 +394,15 @@ fn parameters_have_their_names() {
         names,
         [
             "encoder.embedding.weight [30, 20]",
+            "bridge.h.weight [96, 48]",
+            "bridge.h.bias [96]",
             "decoder.embedding.weight [60, 20]",
             "attention.key.weight [48, 48]",
             "attention.query.weight [48, 48]",
-            "attention.combine.weight [48, 96]",
             "attention.score.weight [48]",
+            "attention.combine.weight [48, 96]",
             "decoder.readout.weight [60, 48]",
             "decoder.readout.bias [60]",
-            "bridge.h.weight [96, 48]",
-            "bridge.h.bias [96]",
         ]
     );
     assert!(model.layout().entries().iter().any(|entry| entry.name == "decoder.rnn.weight_hh_l1"));
