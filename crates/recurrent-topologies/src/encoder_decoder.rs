@@ -258,7 +258,8 @@ impl EncoderDecoder {
     /// Runs a batch: `sources` are arranged by `source_lengths` ([`Lengths::arrange`]), each from its
     /// own beginning; `tokens` are what the decoder reads, arranged by `target_lengths`, mostly the
     /// start token and the true tokens without the last. Sequence j of the one belongs to sequence j
-    /// of the other. `noise` is given in training and left out elsewhere.
+    /// of the other. `noise` is given in training and left out elsewhere; the decoder's time steps are
+    /// counted from 2^23 on, so that its dropout masks are not the encoder's.
     ///
     /// # Panics
     /// If the shapes do not fit, the parameters are another model's, a token is outside its

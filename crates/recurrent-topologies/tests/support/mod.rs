@@ -1,6 +1,6 @@
 //! Drawn models that write, with drawn batches: what the tests of decoders run.
 
-#![allow(dead_code)]
+#![allow(dead_code)] // each test uses its part
 
 use proptest::prelude::*;
 use recurrent_cells::{CellKind, Parameters};
