@@ -29,7 +29,7 @@
 //! the rounded coefficients the relative error of `e^r` on `|r| <= 0.3466` is 2^-27.9 (f32) and
 //! 2^-60.2 (f64), that of `tanh` on `|x| <= 0.55` is 2^-27.7 (f32) and 2^-58.5 (f64).
 
-use crate::Real;
+use crate::{Columns, ColumnsMut, Compute, Real, Vectorized};
 
 /// The largest errors of [`exp`], [`sigmoid`] and [`tanh`], in units in the last place.
 #[doc(hidden)]
@@ -118,4 +118,71 @@ pub fn relu<T: Real>(x: T) -> T {
 #[inline(always)]
 pub fn relu_slope<T: Real>(y: T) -> T {
     if y == T::ZERO { T::ZERO } else { T::ONE }
+}
+
+/// Numbers below which a second thread costs more than it brings.
+const LEAST_NUMBERS: usize = 1 << 14;
+
+/// Every number of `block` becomes its [`tanh`]; divided among the threads.
+pub fn tanh_columns<T: Real>(compute: &Compute, block: ColumnsMut<'_, T>) {
+    let (level, least) = (compute.level(), LEAST_NUMBERS / block.rows().max(1));
+    compute.split(block, least, &|block| level.run(Tanh(block)));
+}
+
+/// Undoes [`tanh_columns`], which gave `y`: the gradient of y becomes that of its argument,
+/// `d_y <- d_y (1 - y^2)`.
+///
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn tanh_columns_backward<T: Real>(
+    compute: &Compute,
+    y: Columns<'_, T>,
+    d_y: ColumnsMut<'_, T>,
+) {
+    let (own, given) = ((y.rows(), y.columns()), (d_y.rows(), d_y.columns()));
+    assert!(
+        own == given,
+        "a block of {} x {} has no gradient of {} x {}",
+        own.0,
+        own.1,
+        given.0,
+        given.1
+    );
+    let (level, least) = (compute.level(), LEAST_NUMBERS / y.rows().max(1));
+    let columns = 0..y.columns();
+    compute.split((d_y, columns), least, &|(d_y, columns): (_, std::ops::Range<usize>)| {
+        level.run(TanhBackward { y: y.columns_range(columns), d_y });
+    });
+}
+
+struct Tanh<'a, T>(ColumnsMut<'a, T>);
+
+impl<T: Real> Vectorized for Tanh<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(mut self) {
+        for j in 0..self.0.columns() {
+            for x in self.0.column(j) {
+                *x = tanh(*x);
+            }
+        }
+    }
+}
+
+struct TanhBackward<'a, T> {
+    y: Columns<'a, T>,
+    d_y: ColumnsMut<'a, T>,
+}
+
+impl<T: Real> Vectorized for TanhBackward<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(mut self) {
+        for j in 0..self.y.columns() {
+            for (d, &y) in self.d_y.column(j).iter_mut().zip(self.y.column(j)) {
+                *d *= T::ONE - y * y;
+            }
+        }
+    }
 }

@@ -38,6 +38,7 @@ mod image;
 pub use image::ImageSize;
 
 pub mod activation;
+pub mod attention;
 pub mod convolution;
 pub mod loss;
 pub mod norm;

@@ -108,6 +108,11 @@ impl StackConfig {
         }
     }
 
+    /// What writes its output as it goes cannot read it from the end.
+    pub(crate) fn check_writes(&self) -> Result<(), ConfigError> {
+        if self.bidirectional { Err(ConfigError::BidirectionalDecoder) } else { Ok(()) }
+    }
+
     /// How many parameters at most, as a number that cannot overflow.
     pub(crate) fn count(&self, input_size: usize) -> f64 {
         let [hidden, layers, input] =
@@ -182,6 +187,23 @@ pub enum ConfigError {
         /// What was given.
         value: f64,
     },
+    /// What comes later is not written yet.
+    #[error("a decoder cannot read both ways: what comes later is not written yet")]
+    BidirectionalDecoder,
+    /// A product of columns of different lengths.
+    #[error(
+        "dot attention multiplies the encoder's output of {encoder_size} numbers with the decoder's \
+         of {decoder_size}; make them equal, or use general attention"
+    )]
+    DotAttention {
+        /// Rows of the encoder's output.
+        encoder_size: usize,
+        /// Rows of the decoder's h.
+        decoder_size: usize,
+    },
+    /// There is nothing to feed.
+    #[error("input feeding feeds what attention found, and there is no attention")]
+    InputFeeding,
     /// The parameters would not fit into memory.
     #[error("a model of these sizes has too many parameters")]
     TooLarge,

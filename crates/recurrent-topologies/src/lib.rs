@@ -54,6 +54,25 @@ pub use many_to_many::{
 mod image_encoder;
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};
 
+mod bridge;
+pub use bridge::Bridge;
+
+mod attention;
+pub use attention::AttentionKind;
+
+mod decoder;
+
+mod decoder_stream;
+pub use decoder_stream::DecoderStream;
+
+mod one_to_many;
+pub use one_to_many::{Condition, OneToMany, OneToManyConfig, OneToManyRecorded, OneToManyTape};
+
+mod encoder_decoder;
+pub use encoder_decoder::{
+    EncoderDecoder, EncoderDecoderConfig, EncoderDecoderRecorded, EncoderDecoderTape,
+};
+
 mod decoding;
 pub use decoding::{
     Beam, Constraints, DecodingError, Ended, Hypothesis, Sampler, Sampling, SamplingError,

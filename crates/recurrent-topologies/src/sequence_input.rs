@@ -198,7 +198,7 @@ impl SequenceInput {
     }
 
     #[track_caller]
-    fn check<T: Real>(&self, reading: Reading<'_, T>) {
+    pub(crate) fn check<T: Real>(&self, reading: Reading<'_, T>) {
         match (self.config, reading) {
             (InputConfig::Tokens { vocabulary_size, .. }, Reading::Tokens(tokens)) => {
                 let size = vocabulary_size;

@@ -93,6 +93,11 @@ impl<T: Real, C: Cell> StackStream<T, C> {
         self.state.assert_shapes(shapes, self.batch());
     }
 
+    /// h of the last layer after the last step, `hidden_size` x batch.
+    pub fn output(&self) -> Columns<'_, T> {
+        self.state.layers.last().expect("a stack has at least one layer").h.as_ref()
+    }
+
     /// Takes one step of every sequence and gives the last layer's h, `hidden_size` x batch.
     ///
     /// # Panics
@@ -111,6 +116,6 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             layer.packed.forward(level, &layer.cell, gates.as_mut(), previous, h, c);
         }
         std::mem::swap(&mut self.state, &mut self.next);
-        self.state.layers.last().expect("a stack has at least one layer").h.as_ref()
+        self.output()
     }
 }

@@ -10,8 +10,14 @@
 mod windows;
 pub use windows::{Window, Windows};
 
+mod feeding;
+pub use feeding::{DummyFed, Feed, Targets, TeacherForcing};
+
 mod objective;
-pub use objective::{Loss, ManyToManyObjective, Objective};
+pub use objective::{
+    EncoderDecoderBatch, EncoderDecoderObjective, Loss, ManyToManyObjective, Objective,
+    OneToManyBatch, OneToManyObjective, Sources, token_loss, token_loss_gradient,
+};
 
 mod clip;
 pub use clip::{clip_by_global_norm, clip_by_value};

@@ -8,6 +8,15 @@ use recurrent_topologies::{
 
 use crate::Window;
 
+mod token_loss;
+pub use token_loss::{token_loss, token_loss_gradient};
+
+mod one_to_many;
+pub use one_to_many::{OneToManyBatch, OneToManyObjective};
+
+mod encoder_decoder;
+pub use encoder_decoder::{EncoderDecoderBatch, EncoderDecoderObjective, Sources};
+
 /// A loss over some predictions, in nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {

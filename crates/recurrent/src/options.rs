@@ -260,7 +260,7 @@ const MOST_THREADS: usize = 1024;
 /// `threads` threads, or as many as there are processors.
 ///
 /// # Errors
-/// Wrong usage if 0 or more than [`MOST_THREADS`] were asked for; a failure if the system gives none.
+/// Wrong usage if 0 or more than 1024 were asked for; a failure if the system gives none.
 pub fn compute(threads: Option<usize>) -> anyhow::Result<recurrent_kernels::Compute> {
     if let Some(count) = threads.filter(|&count| count > MOST_THREADS) {
         return Err(usage(format!("--threads must be at most {MOST_THREADS}, not {count}")));
