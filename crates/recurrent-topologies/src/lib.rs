@@ -5,6 +5,7 @@
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
 //! stack, [`ManyToManyStream`] the same model token by token, [`Sampler`] draws the next token.
+//! [`ManyToOne`] reads a whole sequence and says one thing of it.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,15 @@ pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};
 
 mod sequence_input;
 pub use sequence_input::{Reading, SequenceInput, SequenceInputTape};
+
+mod pool;
+pub use pool::Pool;
+
+mod sequence_encoder;
+pub use sequence_encoder::{SequenceEncoder, SequenceEncoderRecorded, SequenceEncoderTape};
+
+mod many_to_one;
+pub use many_to_one::{ManyToOne, ManyToOneConfig, ManyToOneRecorded, ManyToOneTape};
 
 mod many_to_many;
 pub use many_to_many::{
