@@ -4,7 +4,8 @@
 //! [`Lengths`] puts sequences of different lengths into one batch without padding. A [`Stack`]
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
-//! stack, [`ManyToManyStream`] the same model token by token. [`ImageEncoder`] is a part of models
+//! stack, [`ManyToManyStream`] the same model token by token. [`ManyToOne`] reads a whole
+//! sequence and says one thing of it. [`ImageEncoder`] is a part of models
 //! that look at an image. What can be stepped is a [`TokenStream`]: [`sample`] and [`beam_search`]
 //! make whole sequences with it, within [`Constraints`].
 
@@ -45,6 +46,15 @@ pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};
 
 mod sequence_input;
 pub use sequence_input::{Reading, SequenceInput, SequenceInputTape};
+
+mod pool;
+pub use pool::Pool;
+
+mod sequence_encoder;
+pub use sequence_encoder::{SequenceEncoder, SequenceEncoderRecorded, SequenceEncoderTape};
+
+mod many_to_one;
+pub use many_to_one::{ManyToOne, ManyToOneConfig, ManyToOneRecorded, ManyToOneTape};
 
 mod many_to_many;
 pub use many_to_many::{

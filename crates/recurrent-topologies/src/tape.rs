@@ -289,6 +289,13 @@ impl<T: Real> Turned<'_, T> {
         (top.h.as_ref(), top.d_h.as_mut())
     }
 
+    /// The lengths of the batch, and the gradient of the output at every step.
+    pub(crate) fn lengths_and_gradient(&mut self) -> (&Lengths, ColumnsMut<'_, T>) {
+        let Tape { layers, lengths, .. } = &mut *self.tape;
+        let top = layers.last_mut().expect("a stack has at least one layer");
+        (lengths, top.d_h.as_mut())
+    }
+
     /// Adds a gradient of h_n and c_n, given in the caller's order.
     ///
     /// # Panics

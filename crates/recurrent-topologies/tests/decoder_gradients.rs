@@ -1,5 +1,6 @@
 //! Gradients of models that write, through every wiring, against central differences.
 
+#[path = "support/decoders.rs"]
 mod support;
 
 use proptest::prelude::*;

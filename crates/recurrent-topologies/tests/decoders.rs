@@ -1,6 +1,7 @@
 //! What models that write must keep: streams, batches and threads leave no trace in the bits, and
 //! encoder and decoder have nothing in common.
 
+#[path = "support/decoders.rs"]
 mod support;
 
 use proptest::prelude::*;

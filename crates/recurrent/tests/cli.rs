@@ -281,7 +281,11 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("TRAIN --out out --cell gru --forget-bias 1", 2, "a gru has no forget gate"),
     // Names.
     ("TRAIN --out out --cell elman", 2, "there are: rnn-tanh, rnn-relu, rnn-identity, lstm, gru"),
-    ("train poetry --out out", 2, "train poetry: there is no such task; there are: language-model, "),
+    (
+        "train poetry --out out",
+        2,
+        "train poetry: there is no such task; there are: language-model, ",
+    ),
     ("TRAIN --out out --hiden-size 3", 2, "--hiden-size"),
     ("TRAIN --out out --config key.toml", 1, "key.toml: line 2: unknown field `hiden-size`"),
     ("TRAIN --out out --config type.toml", 1, "type.toml: line 1: invalid type"),

@@ -1,0 +1,172 @@
+//! A sequence read into one vector: an input, a stack of cells, and a pool over its steps. The
+//! part that a classifier and a model of questions share.
+
+use recurrent_cells::initialize::{self, Initialization, InitializationError};
+use recurrent_cells::{AnyCell, Layout, Parameters};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Columns, Compute, Matrix, Real};
+
+use crate::config::countable;
+use crate::tape::Turned;
+use crate::{
+    ConfigError, InputConfig, Lengths, Noise, Pool, Probe, Reading, Recorded, SequenceInput,
+    SequenceInputTape, Stack, StackConfig, State, Tape,
+};
+
+/// Reads every sequence of a batch, from a state of zeros, into one vector of
+/// [`output_size`](Self::output_size) numbers.
+#[derive(Clone, Debug)]
+pub struct SequenceEncoder {
+    input: SequenceInput,
+    stack: Stack<AnyCell>,
+    pool: Pool,
+}
+
+/// The buffers of a [`SequenceEncoder`], reused from batch to batch.
+pub struct SequenceEncoderTape<T> {
+    stack: Tape<T>,
+    input: SequenceInputTape<T>,
+    pooled: Matrix<T>,
+    winners: Vec<usize>,
+}
+
+impl<T: Real> Default for SequenceEncoderTape<T> {
+    fn default() -> Self {
+        SequenceEncoderTape {
+            stack: Tape::new(),
+            input: SequenceInputTape::default(),
+            pooled: Matrix::zeros(0, 0),
+            winners: Vec::new(),
+        }
+    }
+}
+
+/// A forward pass of a [`SequenceEncoder`] that has not been undone yet.
+#[must_use = "drop it if no gradient is wanted"]
+pub struct SequenceEncoderRecorded<'t, T> {
+    stack: Recorded<'t, T>,
+    input: &'t mut SequenceInputTape<T>,
+    pooled: &'t Matrix<T>,
+    winners: &'t [usize],
+    reading: Reading<'t, T>,
+}
+
+impl<T: Real> SequenceEncoderRecorded<'_, T> {
+    /// A vector for each sequence: `output_size` x batch, in the caller's order.
+    pub fn output(&self) -> Columns<'_, T> {
+        self.pooled.as_ref()
+    }
+
+    /// Writes h_n and c_n in the caller's order.
+    ///
+    /// # Panics
+    /// If `state` has another shape.
+    #[track_caller]
+    pub fn final_state(&self, state: &mut State<T>) {
+        self.stack.final_state(state);
+    }
+}
+
+impl SequenceEncoder {
+    /// Checks what it is made of and adds its parameters to a layout: `{prefix}embedding.weight` if
+    /// tokens are embedded, then `{prefix}rnn.weight_ih_l0` and so on.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first field that is out of range; the layout is as before.
+    pub fn add(
+        layout: &mut Layout,
+        prefix: &str,
+        input: InputConfig,
+        stack: StackConfig,
+        pool: Pool,
+    ) -> Result<Self, ConfigError> {
+        input.check()?;
+        stack.check()?;
+        countable(input.count() + stack.count(input.size()))?;
+        let sequence_input = SequenceInput::add(layout, prefix, input);
+        let stack = stack.add(layout, &format!("{prefix}rnn."), input.size());
+        Ok(SequenceEncoder { input: sequence_input, stack, pool })
+    }
+
+    /// Its layers.
+    pub fn stack(&self) -> &Stack<AnyCell> {
+        &self.stack
+    }
+
+    /// Numbers in a sequence's vector: `hidden_size`, or twice that with two directions.
+    pub fn output_size(&self) -> usize {
+        self.stack.output_size()
+    }
+
+    /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given, an
+    /// embedding by PyTorch's default.
+    ///
+    /// # Errors
+    /// [`InitializationError`] if one of them is not for the cells of this model.
+    pub fn initialize<T: Real>(
+        &self,
+        generator: &mut Generator,
+        parameters: &mut Parameters<T>,
+        initialization: Initialization,
+        forget_bias: Option<f64>,
+    ) -> Result<(), InitializationError> {
+        if let Some(embedding) = self.input.embedding() {
+            initialize::embedding(generator, parameters, embedding);
+        }
+        self.stack.initialize(generator, parameters, initialization, forget_bias)
+    }
+
+    /// Reads a batch, given in the order of columns ([`Lengths::arrange`]); `noise` is given in
+    /// training and left out elsewhere.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or a token is outside the vocabulary.
+    #[track_caller]
+    pub fn forward<'t, T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        reading: Reading<'t, T>,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        tape: &'t mut SequenceEncoderTape<T>,
+    ) -> SequenceEncoderRecorded<'t, T> {
+        let SequenceEncoderTape { stack, input, pooled, winners } = tape;
+        let first = &self.stack.input_slots();
+        let x = self.input.forward(compute, first, parameters, reading, input);
+        let initial = self.stack.initial_state(parameters, lengths.batch());
+        let stack = self.stack.run(compute, parameters, x, &initial, lengths, noise, stack);
+
+        pooled.resize(self.output_size(), lengths.batch());
+        let directions = self.stack.options().directions;
+        self.pool.forward(directions, lengths, stack.output(), pooled.as_mut(), winners);
+        SequenceEncoderRecorded { stack, input, pooled, winners, reading }
+    }
+
+    /// Undoes [`forward`](Self::forward): from the gradient of the output, `output_size` x batch in
+    /// the caller's order, adds to the gradients of the parameters.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn backward<T: Real>(
+        &self,
+        recorded: SequenceEncoderRecorded<'_, T>,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        d_output: Columns<'_, T>,
+        gradients: &mut Parameters<T>,
+        probe: &impl Probe<T>,
+    ) {
+        let SequenceEncoderRecorded { stack, input, winners, reading, .. } = recorded;
+        let directions = self.stack.options().directions;
+        let mut turned: Turned<'_, T> = stack.turn();
+        let (lengths, d_h) = turned.lengths_and_gradient();
+        self.pool.backward(directions, lengths, winners, d_output, d_h);
+
+        let first = &self.stack.input_slots();
+        let d_x = self.input.gradient(first, reading, input, gradients);
+        self.stack.run_backward(turned, compute, parameters, d_x, gradients, probe);
+        self.input.backward(compute, first, parameters, reading, input, gradients);
+    }
+}
