@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use recurrent_cells::CellKind;
+use recurrent_topologies::{AttentionKind, Condition, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::data::TokenKind;
@@ -15,11 +16,20 @@ pub mod groups;
 mod initial;
 pub use initial::InitKind;
 
+mod feeding;
+pub use feeding::{FeedKind, ForcingKind};
+
 mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
 mod network;
 pub use network::parse_cell;
+
+/// A value by the name that it has in files; the error names those there are.
+fn named<V: serde::de::DeserializeOwned>(text: &str) -> Result<V, String> {
+    let name = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    V::deserialize(name).map_err(|error| error.to_string().replace('`', ""))
+}
 
 /// What a person gave does not go together: wrong usage, and not a failure.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +99,36 @@ pub struct Options {
     /// The forget gate's bias at the start; lstm only [default: drawn like the other biases]
     #[arg(long, value_name = "NUMBER")]
     pub forget_bias: Option<f64>,
+    /// What of a sequence is judged: last (its last state), mean or max (of all its states)
+    #[arg(long, value_parser = named::<Pool>)]
+    pub pool: Option<Pool>,
+    /// How the decoder looks back at the source: dot, general, additive [default: it does not]
+    #[arg(long, value_parser = named::<AttentionKind>)]
+    pub attention: Option<AttentionKind>,
+    /// What attention found enters the next step too
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub input_feeding: bool,
+    /// The source is read from its end
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reverse_source: bool,
+    /// Where the decoder is told what to write about: initial-state, first-input, every-step
+    #[arg(long, value_parser = named::<Condition>)]
+    pub condition: Option<Condition>,
+    /// What the decoder reads while it learns [default: truth]
+    #[arg(long)]
+    pub feed: Option<FeedKind>,
+    /// The share of true tokens that it reads, at the end of the schedule; with --feed truth
+    /// [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    pub teacher_forcing: Option<f64>,
+    /// How that share falls [default: constant]
+    #[arg(long)]
+    pub forcing_schedule: Option<ForcingKind>,
+    /// The steps that it takes to fall; the k of inverse-sigmoid
+    #[arg(long, value_name = "STEPS")]
+    pub forcing_steps: Option<u64>,
     /// How often the training part is read
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<u64>,
@@ -317,6 +357,15 @@ mod tests {
             one_hot: true,
             dropout: Some(0.6),
             init: Some(InitKind::Orthogonal),
+            pool: Some(Pool::Max),
+            attention: Some(AttentionKind::General),
+            input_feeding: true,
+            reverse_source: true,
+            condition: Some(Condition::EveryStep),
+            feed: Some(FeedKind::Truth),
+            teacher_forcing: Some(0.25),
+            forcing_schedule: Some(ForcingKind::Linear),
+            forcing_steps: Some(26),
             forget_bias: Some(0.7),
             epochs: Some(8),
             steps: Some(9),

@@ -33,6 +33,9 @@ pub const LEARNING: &[&str] = &[
 /// How the program works.
 pub const RUN: &[&str] = &["threads", "checkpoint-every"];
 
+/// What a decoder reads while it learns.
+pub const FEEDING: &[&str] = &["feed", "teacher-forcing", "forcing-schedule", "forcing-steps"];
+
 /// What every task takes.
 pub const COMMON: &[&[&str]] = &[DATA, NETWORK, LEARNING, RUN];
 
@@ -41,9 +44,7 @@ pub fn heading(name: &str) -> &'static str {
     let is_in = |groups: &[&[&str]]| groups.iter().any(|group| group.contains(&name));
     if is_in(&[DATA, TABLE, TOKENS, &["max-length", "embeddings", "horizon", "window", "season"]]) {
         "Data"
-    } else if is_in(&[LEARNING, &["sequence-length", "feed", "teacher-forcing"]])
-        || name.starts_with("forcing-")
-    {
+    } else if is_in(&[LEARNING, FEEDING, &["sequence-length"]]) {
         "Learning"
     } else if is_in(&[RUN, &["out", "force", "config", "quiet", "help"]]) {
         "Run"
