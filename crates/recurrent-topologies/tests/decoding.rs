@@ -459,8 +459,9 @@ fn a_search_stops_and_its_rows_leave() {
     beam_search(&mut stream, &first, &constraints, beam).unwrap();
     let steps = stream.read[0].len();
     assert!(steps < 100, "{steps} steps");
-    let (last, rows) = (stream.read[0][0], stream.batch());
-    assert!(rows <= 4 && stream.read.iter().all(|read| read[0] == last), "{rows} rows");
+    // The last step had only the rows of those sources that took longest.
+    let rows = stream.batch();
+    assert!(rows < 8 * beam.width, "{rows} rows");
 }
 
 /// What is banned leaves the others in proportion.
