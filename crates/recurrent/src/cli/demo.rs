@@ -12,6 +12,8 @@ use crate::options::ScheduleKind;
 use crate::run::{Interrupt, Progress};
 use crate::tasks::LanguageModel;
 
+mod hello;
+
 /// Where a demo writes.
 const FOLDER: &str = "recurrent-demo";
 
@@ -20,6 +22,9 @@ const FOLDER: &str = "recurrent-demo";
 enum Demo {
     /// An LSTM reads stories of a village, letter by letter, and learns to write some.
     LanguageModel,
+    /// A network reads `hello`, one letter after the other, and learns to write it: the whole idea
+    /// on one screen. Writes no files.
+    Hello,
 }
 
 #[derive(Args)]
@@ -35,6 +40,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
     match arguments.name {
         Demo::LanguageModel => language_model(arguments.steps, quiet),
+        Demo::Hello if arguments.steps.is_some() => {
+            Err(usage("--steps: demo hello takes no time; drop it"))
+        }
+        Demo::Hello => hello::run(quiet),
     }
 }
 

@@ -1,5 +1,8 @@
 //! A folder in which the program runs, and what it says there: for the tests of the command line.
 
+// Each test file uses its part of it.
+#![allow(dead_code)]
+
 use std::{
     fs,
     path::PathBuf,

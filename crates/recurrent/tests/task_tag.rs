@@ -1,0 +1,97 @@
+//! The task `tag` as a person runs it, and the demo that needs no data.
+
+#![cfg(all(feature = "cli", unix))]
+
+#[path = "support/place.rs"]
+mod place;
+
+use place::{ALL, Place, assert_one_line};
+use serde_json::Value;
+
+/// Sentences in which the tag of `run` follows from the word before it.
+fn sentences() -> String {
+    let mut text = String::new();
+    for (number, subject) in ["dogs", "cats", "we", "they"].iter().cycle().take(120).enumerate() {
+        let (before, tag) = if number % 3 == 0 { ("a", "NOUN") } else { ("can", "VERB") };
+        text.push_str(&format!("{subject}{}\tNAME\n{before}\tSMALL\nrun\t{tag}\n\n", number % 7));
+    }
+    text
+}
+
+const TRAIN: &str = "train tag --data tagged.txt --hidden-size 8 --embedding-size 4 --batch-size 8 \
+                     --learning-rate 0.02";
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("tagged.txt", sentences());
+    place
+}
+
+#[test]
+fn sentences_are_learnt_judged_and_tagged() {
+    let place = place();
+    place.done(&format!("{TRAIN} --epochs 6 --out run"));
+    let report: Value = serde_json::from_str(&place.done("evaluate run --json")).unwrap();
+    let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["accuracy", "loss", "most_frequent_tag_accuracy", "tokens"]);
+    assert_eq!(report["accuracy"], 1.0, "{report}");
+    assert!(report["most_frequent_tag_accuracy"].as_f64().unwrap() < 1.0, "{report}");
+    // Without order nobody knows what `run` is, and a person is told that this is no use.
+    let shuffled = place.done("evaluate run --shuffle-tokens --data tagged.txt");
+    assert!(shuffled.contains("no better than the most frequent tag"), "{shuffled}");
+
+    place.write("line.txt", "we0 can run\n\nwe0 a run\n");
+    let tagged = place.done("predict run --input line.txt");
+    assert_eq!(tagged, "we0/NAME can/SMALL run/VERB\nwe0/NAME a/SMALL run/NOUN\n");
+    let json = place.done("predict run --input line.txt --json");
+    let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(first["tags"], serde_json::json!(["NAME", "SMALL", "VERB"]));
+    assert!(place.done("inspect run").contains("recurrent.tag"));
+}
+
+#[test]
+fn a_run_in_two_parts_and_at_any_thread_count_writes_the_same_bytes() {
+    let place = place();
+    let train = format!("{TRAIN} --num-layers 2 --dropout 0.3 --bidirectional");
+    place.done(&format!("{train} --epochs 3 --threads 1 --out whole"));
+    place.done(&format!("{train} --epochs 3 --threads 2 --out threads"));
+    place.assert_equal_runs("whole", "threads", &ALL);
+    place.done(&format!("{train} --epochs 1 --out parts"));
+    place.done("resume parts --epochs 3 --threads 2");
+    // The number of epochs that was asked for first is not kept, the losses of all are.
+    place.assert_equal_runs("whole", "parts", &["best.ckpt", "metrics.jsonl"]);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    let place = place();
+    place.write("flat.txt", "word\tTAG\n".repeat(300));
+    place.write("columns.txt", "one\tA\ntwo\tB\textra\n");
+    place.write("mark.txt", "\u{FEFF}\"quoted\"\tA\r\nplain\tB\r\n\r\nother\tA\r\n");
+    place.write("labels.toml", "task = \"tag\"\npool = \"mean\"\n");
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    for (arguments, code, part) in [
+        ("train tag --data flat.txt --out out", 1, "flat.txt"),
+        ("train tag --data columns.txt --out out", 1, "columns.txt:2"),
+        ("train tag --data builtin:sentiment --out out", 1, "builtin:sentiment"),
+        ("train tag --pool mean --out out", 2, "--pool: tag has no such option"),
+        ("train tag --config labels.toml --out out", 2, "--pool: tag has no such option"),
+        ("predict run --input tagged.txt --beam 3", 2, "--beam: a model of tag"),
+        ("predict run --input missing.txt", 1, "missing.txt: cannot be read"),
+        ("generate run", 2, "a model of tag does not write; use predict"),
+        ("evaluate run --data columns.txt", 1, "columns.txt:2"),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments}: {}", ended.stderr);
+        assert_one_line(&ended.stderr, part);
+    }
+    // A byte-order mark, Windows' line ends and quotes are no trouble.
+    place.done("train tag --data mark.txt --epochs 1 --hidden-size 4 --out marked");
+}
+
+#[test]
+fn the_word_of_four_letters_is_learnt_and_written() {
+    let told = Place::new().done("demo hello");
+    assert!(told.contains("h -> e -> l -> l -> o -> <end>"), "{told}");
+    assert!(told.contains("because it said the end token"), "{told}");
+}
