@@ -89,7 +89,7 @@ mod command_line {
     fn plain_lines_are_few() {
         let sink = Sink::default();
         let mut progress = Progress::lines_to(sink.clone());
-        progress.start(100, 40);
+        progress.start(100, 40, "tokens");
         (0..50).for_each(|_| progress.step(2.0, 10));
         progress.message("epoch 1: loss 2.0");
         progress.finish();

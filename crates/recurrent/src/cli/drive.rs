@@ -83,7 +83,7 @@ pub(super) fn train_loop<T: Task>(
     progress: &mut Progress,
 ) -> anyhow::Result<Outcome> {
     let total = run.training.total_steps();
-    progress.start(total, run.training.trainer.steps());
+    progress.start(total, run.training.trainer.steps(), run.training.task.unit());
     let (mut saved, mut epoch_began) = (Instant::now(), Instant::now());
     let mut epoch_units = 0;
     while !run.training.is_over() {
@@ -100,7 +100,7 @@ pub(super) fn train_loop<T: Task>(
             }
         };
         epoch_units += report.loss.count;
-        progress.step(report.loss.mean(), report.loss.count as u64);
+        progress.step(report.loss.mean(), report.loss.count);
         if report.step.is_multiple_of(MEASURE_EVERY) {
             run.metrics.write(&Measured::<T::Report>::Step {
                 step: report.step,

@@ -1,6 +1,8 @@
-//! How far a run is: smoothed loss, tokens per second, time left. It asks no clock, it is told.
+//! How far a run is: smoothed loss, speed, time left. It asks no clock, it is told.
 
 use std::time::Duration;
+
+use super::thousands;
 
 /// The share of the old mean that a step leaves: the loss shown is that of about 50 steps.
 const KEEP: f64 = 0.98;
@@ -13,19 +15,21 @@ pub struct Meter {
     first: u64,
     loss: f64,
     weight: f64,
-    tokens: u64,
+    units: usize,
+    unit: &'static str,
 }
 
 impl Meter {
-    /// A run of `total_steps` of which `done` were made before (by the run that is resumed).
-    pub fn new(total_steps: u64, done: u64) -> Meter {
-        Meter { total_steps, done, first: done, loss: 0.0, weight: 0.0, tokens: 0 }
+    /// A run of `total_steps` of which `done` were made before (by the run that is resumed); its
+    /// speed is in `unit`, such as "characters", a second.
+    pub fn new(total_steps: u64, done: u64, unit: &'static str) -> Meter {
+        Meter { total_steps, done, first: done, loss: 0.0, weight: 0.0, units: 0, unit }
     }
 
-    /// Counts one step: its loss, and how many tokens it read.
-    pub fn step(&mut self, loss: f64, tokens: u64) {
+    /// Counts one step: its loss, and how many units that is the mean of.
+    pub fn step(&mut self, loss: f64, units: usize) {
         self.done += 1;
-        self.tokens += tokens;
+        self.units += units;
         self.loss = KEEP * self.loss + (1.0 - KEEP) * loss;
         self.weight = KEEP * self.weight + (1.0 - KEEP);
     }
@@ -35,8 +39,8 @@ impl Meter {
         self.done
     }
 
-    /// Loss, tokens per second and time left (if anything is left), when `elapsed` has passed since the start; empty
-    /// before the first step.
+    /// Loss, speed and time left (if anything is left), when `elapsed` has passed since the start;
+    /// empty before the first step.
     pub fn line(&self, elapsed: Duration) -> String {
         let made = self.done - self.first;
         if made == 0 {
@@ -44,9 +48,10 @@ impl Meter {
         }
         let seconds = elapsed.as_secs_f64().max(1e-9);
         let mut line = format!(
-            "loss {:.4}, {} tokens/s",
+            "loss {:.4}, {} {}/s",
             self.loss / self.weight,
-            thousands((self.tokens as f64 / seconds).round() as u64),
+            thousands((self.units as f64 / seconds).round() as usize),
+            self.unit,
         );
         if self.done < self.total_steps {
             let left = (self.total_steps - self.done) as f64 * seconds / made as f64;
@@ -54,19 +59,6 @@ impl Meter {
         }
         line
     }
-}
-
-/// `1234567` as `1,234,567`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Seconds as `42s`, `3m 05s` or `2h 07m`.
@@ -85,7 +77,7 @@ mod tests {
 
     #[test]
     fn rate_and_time_left_count_only_what_this_start_made() {
-        let mut meter = Meter::new(110, 10);
+        let mut meter = Meter::new(110, 10, "tokens");
         assert_eq!(meter.line(Duration::ZERO), "");
         (0..20).for_each(|_| meter.step(2.0, 50_000));
         let line = meter.line(Duration::from_secs(20));
@@ -97,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_first_loss_is_shown_unbiased_and_later_ones_move_it() {
-        let mut meter = Meter::new(1000, 0);
+        let mut meter = Meter::new(1000, 0, "tokens");
         meter.step(4.0, 1);
         assert!(meter.line(Duration::from_secs(1)).starts_with("loss 4.0000,"));
         (0..400).for_each(|_| meter.step(1.0, 1));

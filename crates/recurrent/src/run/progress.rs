@@ -55,12 +55,13 @@ impl Progress {
 
     fn with_output(output: Output) -> Progress {
         let now = Instant::now();
-        Progress { output, meter: Meter::new(0, 0), total_steps: 0, started: now, shown: now }
+        Progress { output, meter: Meter::new(0, 0, ""), total_steps: 0, started: now, shown: now }
     }
 
-    /// Begins a run of `total_steps`, of which `done` were made before.
-    pub fn start(&mut self, total_steps: u64, done: u64) {
-        self.meter = Meter::new(total_steps, done);
+    /// Begins a run of `total_steps`, of which `done` were made before; `unit` is what its speed
+    /// counts, in the plural.
+    pub fn start(&mut self, total_steps: u64, done: u64, unit: &'static str) {
+        self.meter = Meter::new(total_steps, done, unit);
         self.total_steps = total_steps;
         self.started = Instant::now();
         self.shown = self.started;
@@ -72,9 +73,9 @@ impl Progress {
         }
     }
 
-    /// Counts one step: its loss (nats per token), and how many tokens it read.
-    pub fn step(&mut self, loss: f64, tokens: u64) {
-        self.meter.step(loss, tokens);
+    /// Counts one step: its loss, and how many units that is the mean of.
+    pub fn step(&mut self, loss: f64, units: usize) {
+        self.meter.step(loss, units);
         let now = Instant::now();
         let every = if let Output::Bar(_) = self.output { DRAW_EVERY } else { LINE_EVERY };
         if now - self.shown >= every {
