@@ -25,6 +25,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::LanguageModel;
                 $body
             }
+            $crate::tasks::TaskName::Classify => {
+                type $T = $crate::tasks::Classify;
+                $body
+            }
             $crate::tasks::TaskName::Tag => {
                 type $T = $crate::tasks::Tag;
                 $body
@@ -48,6 +52,9 @@ pub mod examples;
 
 pub mod language_model;
 pub use language_model::LanguageModel;
+
+pub mod classify;
+pub use classify::Classify;
 
 pub mod tag;
 pub use tag::Tag;
@@ -228,13 +235,15 @@ pub trait Report: Serialize + Send {
 pub enum TaskName {
     /// [`LanguageModel`].
     LanguageModel,
+    /// [`Classify`].
+    Classify,
     /// [`Tag`].
     Tag,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 2] = [TaskName::LanguageModel, TaskName::Tag];
+    pub const ALL: [TaskName; 3] = [TaskName::LanguageModel, TaskName::Classify, TaskName::Tag];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

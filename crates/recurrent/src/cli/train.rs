@@ -34,6 +34,8 @@ pub(super) struct TrainArguments {
 pub(super) enum TrainTask {
     /// Predict the next token of a text, and so learn to write.
     LanguageModel(Box<TrainArguments>),
+    /// Give a whole text, or a series of numbers, one label.
+    Classify(Box<TrainArguments>),
     /// Find the tag of every word in a sentence.
     Tag(Box<TrainArguments>),
 }
@@ -43,6 +45,7 @@ impl TrainTask {
     pub(super) fn split(self) -> (TaskName, TrainArguments) {
         match self {
             TrainTask::LanguageModel(arguments) => (TaskName::LanguageModel, *arguments),
+            TrainTask::Classify(arguments) => (TaskName::Classify, *arguments),
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
         }
     }

@@ -1,0 +1,400 @@
+//! Classification: one label for a whole sequence (many-to-one). A sequence is a text, or a series
+//! of rows of numbers.
+//!
+//! Beside the model's accuracy stand two that know nothing of order: the training's most frequent
+//! label for everything, and for texts naive Bayes on a bag of words. What the model has above the
+//! bag it has from order, and `evaluate --shuffle-tokens` takes that away.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recurrent_cells::{Layout, Parameters};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Columns, Compute, Matrix, loss};
+use recurrent_topologies::{InputConfig, ManyToOne, ManyToOneConfig, ManyToOneTape, Pool};
+use recurrent_training::{Labelled, ManyToOneObjective};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::examples::{
+    EVALUATION_BATCH, Fingerprint, accuracy, columns, largest, macro_f1, percent, read_parts,
+    read_test,
+};
+use super::settings::{Learning, Network, Tokens};
+use super::{Data, Input, Predict, Prediction, Task};
+use crate::data::TokenKind;
+use crate::options::{Options, groups, usage};
+use crate::run::thousands;
+
+mod bag_of_words;
+
+mod written;
+use written::{Kind, Written};
+
+mod codec;
+pub use codec::{Codec, Example};
+use codec::{StepCodec, Steps, batch};
+
+mod report;
+pub use report::ClassifyReport;
+
+/// Everything that decides the bits of a run, beside the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What a token is, and how it becomes a vector; of no meaning for series of numbers.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The layers.
+    #[serde(flatten)]
+    pub network: Network,
+    /// How the steps of a sequence become one vector.
+    pub pool: Pool,
+    /// How it learns.
+    #[serde(flatten)]
+    pub learning: Learning,
+}
+
+/// A model that gives a sequence a label.
+pub struct Classify {
+    settings: Settings,
+    codec: Codec,
+    model: ManyToOne,
+}
+
+/// Steps that a sequence is taken to have, where an initialisation asks how long to remember.
+const LENGTH: usize = 20;
+
+fn config(settings: &Settings, input: InputConfig, labels: usize) -> ManyToOneConfig {
+    let Settings { network, pool, .. } = settings;
+    ManyToOneConfig { input, stack: network.stack(), pool: *pool, output_size: labels }
+}
+
+impl Classify {
+    /// Calls `f` with every batch and the logits of its sequences.
+    fn for_each_batch(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &[Example],
+        mut f: impl FnMut(&Labelled<f32>, Columns<'_, f32>),
+    ) {
+        let mut tape = ManyToOneTape::default();
+        for examples in examples.chunks(EVALUATION_BATCH) {
+            let batch = batch(examples.iter());
+            let Labelled { inputs, lengths, .. } = &batch;
+            let reading = inputs.reading();
+            let recorded =
+                self.model.forward(compute, parameters, reading, lengths, None, &mut tape);
+            f(&batch, recorded.outputs());
+        }
+    }
+
+    /// The accuracy of naive Bayes; of texts only.
+    fn bag_of_words_accuracy(&self, examples: &[Example], true_ones: &[u32]) -> Option<f64> {
+        let StepCodec::Tokens { bag_of_words, .. } = &self.codec.steps else { return None };
+        let judge = bag_of_words.judge();
+        let label = |example: &Example| match &example.steps {
+            Steps::Tokens(tokens) => Some(judge.label(tokens)),
+            Steps::Rows(_) => None,
+        };
+        let predicted = examples.iter().map(label).collect::<Option<Vec<u32>>>()?;
+        Some(accuracy(&predicted, true_ones))
+    }
+}
+
+impl Task for Classify {
+    const NAME: &'static str = "classify";
+    const OPTIONS: &'static [&'static [&'static str]] =
+        &[groups::TABLE, groups::TOKENS, &["max-length", "embeddings", "bidirectional", "pool"]];
+
+    type Settings = Settings;
+    type Codec = Codec;
+    type Examples = Vec<Example>;
+    type Objective = ManyToOneObjective<f32>;
+    type Report = ClassifyReport;
+
+    fn defaults() -> Options {
+        Options {
+            data: Some(PathBuf::from("builtin:sentiment")),
+            tokens: Some(TokenKind::Word),
+            hidden_size: Some(128),
+            pool: Some(Pool::Last),
+            epochs: Some(10),
+            batch_size: Some(32),
+            learning_rate: Some(0.002),
+            ..Options::default()
+        }
+    }
+
+    fn settings(options: &Options) -> anyhow::Result<Settings> {
+        let tokens = options.token_settings()?;
+        if options.embeddings.is_some() {
+            let refused = |reason: String| Err(usage(format!("--embeddings: {reason}")));
+            if tokens.tokens != TokenKind::Word {
+                let kind = tokens.tokens.name();
+                return refused(format!("the vectors are of words; drop --tokens {kind}"));
+            }
+            if options.one_hot {
+                return refused("one-hot tokens have no vectors; drop --one-hot".into());
+            }
+            if options.embedding_size.is_some() {
+                return refused("the file says how long they are; drop --embedding-size".into());
+            }
+        }
+        if tokens.max_length == Some(0) {
+            return Err(usage("--max-length must be at least 1"));
+        }
+        let settings = Settings {
+            tokens,
+            network: options.network(LENGTH)?,
+            pool: options.pool.unwrap_or(Pool::Last),
+            learning: options.learning()?,
+        };
+        settings.network.check().map_err(usage)?;
+        settings.learning.check().map_err(usage)?;
+        config(&settings, settings.tokens.input(2), 2).build().map_err(usage)?;
+        Ok(settings)
+    }
+
+    fn read(
+        options: &Options,
+        settings: &Settings,
+        codec: Option<Codec>,
+    ) -> anyhow::Result<Data<Self>> {
+        let columns = columns(options);
+        let kind = match &codec {
+            Some(codec) => codec.kind(),
+            None => Kind::of(options.data_name()?, &columns)?,
+        };
+        kind.check(options)?;
+        let (train, held_out) = read_parts(
+            options,
+            kind.key(),
+            |source, part| kind.read(source, part, &columns),
+            |written: &Written| &written.text,
+        )?;
+        let codec = match codec {
+            Some(codec) => codec,
+            None => {
+                let same_file = held_out.iter().filter(|_| options.valid.is_none());
+                Codec::learn(options, &settings.tokens, kind, &train, same_file)?
+            }
+        };
+        let (mut train, held_out) = (codec.examples(&train)?, codec.examples(&held_out)?);
+        if let Some(most) = settings.tokens.max_length {
+            train.retain(|example| example.steps.count() <= most);
+        }
+        if train.is_empty() {
+            let [_, steps] = codec.step_name();
+            return Err(usage(format!(
+                "--max-length: every example of {} has more {steps}; raise it",
+                options.data_name()?.display()
+            )));
+        }
+        Ok(Data { codec, train, held_out })
+    }
+
+    fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
+        let columns = columns(options);
+        let read = |source: &_, part| self.codec.kind().read(source, part, &columns);
+        self.codec.examples(&read_test(data, read)?)
+    }
+
+    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
+        codec.check()?;
+        let input = codec.input(settings.tokens.encoding);
+        let config = config(&settings, input, codec.labels.len());
+        let model = config.build().map_err(|error| error.to_string())?;
+        Ok(Classify { settings, codec, model })
+    }
+
+    fn current(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    fn learning(settings: &Settings) -> &Learning {
+        &settings.learning
+    }
+
+    fn learning_mut(settings: &mut Settings) -> &mut Learning {
+        &mut settings.learning
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        self.model.layout()
+    }
+
+    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
+        let Network { initialization, forget_bias, .. } = self.settings.network;
+        let mut parameters = self
+            .model
+            .initialize(generator, initialization, forget_bias)
+            .map_err(|error| error.to_string())?;
+        if let StepCodec::Tokens { vectors: Some(vectors), .. } = &self.codec.steps {
+            parameters.visit_mut(|entry, embedding| {
+                if entry.name == "embedding.weight" {
+                    for (token, vector) in vectors.found.iter() {
+                        let at = *token as usize * vectors.size;
+                        embedding[at..at + vectors.size].copy_from_slice(vector);
+                    }
+                }
+            });
+        }
+        Ok(parameters)
+    }
+
+    fn objective(&self) -> ManyToOneObjective<f32> {
+        ManyToOneObjective::new(self.model.clone(), self.settings.learning.seed)
+    }
+
+    fn units(&self, examples: &Vec<Example>) -> usize {
+        examples.len()
+    }
+
+    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Labelled<f32> {
+        batch(units.iter().map(|&unit| &examples[unit]))
+    }
+
+    fn tape(&self, examples: &Vec<Example>) -> u128 {
+        let longest = examples.iter().map(|example| example.steps.count()).max().unwrap_or(1);
+        self.settings.learning.batch_size as u128 * longest as u128 * self.settings.network.tape()
+    }
+
+    fn fingerprint(data: &Data<Self>) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for part in [&data.train, &data.held_out] {
+            fingerprint.number(part.len() as u64);
+            for example in part {
+                match &example.steps {
+                    Steps::Tokens(tokens) => fingerprint.tokens(tokens),
+                    Steps::Rows(rows) => {
+                        fingerprint.number(rows.len() as u64);
+                        rows.iter().for_each(|row| fingerprint.numbers(row));
+                    }
+                }
+                fingerprint.number(u64::from(example.label));
+            }
+        }
+        fingerprint.value()
+    }
+
+    fn describe(&self, data: &Data<Self>) -> String {
+        let [labels, train, held_out] =
+            [self.codec.labels.len(), data.train.len(), data.held_out.len()].map(thousands);
+        let parts = format!("{labels} labels; {train} examples to learn from, {held_out} held out");
+        let StepCodec::Tokens { vocabulary, vectors, .. } = &self.codec.steps else {
+            return format!("series of rows, {parts}");
+        };
+        let steps = || data.held_out.iter().map(|example| &example.steps);
+        let tokens = || {
+            steps().flat_map(|steps| match steps {
+                Steps::Tokens(tokens) => tokens.as_slice(),
+                Steps::Rows(_) => &[],
+            })
+        };
+        let [_, plural] = self.codec.step_name();
+        let unknown = tokens().filter(|&&token| Some(token) == vocabulary.unknown()).count();
+        let unknown = percent(unknown as f64 / tokens().count().max(1) as f64);
+        let vectors = vectors.as_ref().map_or(String::new(), |vectors| {
+            format!(", vectors of {} numbers for {}", vectors.size, thousands(vectors.words))
+        });
+        format!(
+            "vocabulary of {} {plural}{vectors}, {parts} ({unknown} of whose {plural} are unknown)",
+            thousands(vocabulary.len())
+        )
+    }
+
+    fn unit(&self) -> &'static str {
+        "examples"
+    }
+
+    fn guessing(&self) -> f64 {
+        (self.codec.labels.len() as f64).ln()
+    }
+
+    fn evaluate(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &Vec<Example>,
+    ) -> anyhow::Result<ClassifyReport> {
+        let (mut sum, mut losses) = (0.0, vec![]);
+        let (mut predicted, mut true_ones) = (vec![], vec![]);
+        self.for_each_batch(compute, parameters, examples, |batch, logits| {
+            losses.resize(batch.labels.len(), 0.0);
+            loss::cross_entropy(compute, logits, &batch.labels, &mut losses);
+            sum += losses.iter().sum::<f64>();
+            predicted.extend((0..logits.columns()).map(|at| largest(logits.column(at))));
+            true_ones.extend_from_slice(&batch.labels);
+        });
+        let majority = vec![self.codec.majority; true_ones.len()];
+        Ok(ClassifyReport {
+            accuracy: accuracy(&predicted, &true_ones),
+            macro_f1: macro_f1(&predicted, &true_ones, self.codec.labels.len()),
+            majority_accuracy: accuracy(&majority, &true_ones),
+            bag_of_words_accuracy: self.bag_of_words_accuracy(examples, &true_ones),
+            loss: sum / true_ones.len() as f64,
+            examples: true_ones.len(),
+            confusion: report::confusion(&predicted, &true_ones, &self.codec.labels),
+        })
+    }
+
+    fn shuffle_tokens(&self, examples: &mut Vec<Example>, seed: u64) -> anyhow::Result<()> {
+        let mut generator = Generator::new(seed, super::training::GENERATION);
+        for example in examples {
+            match &mut example.steps {
+                Steps::Tokens(tokens) => generator.shuffle(tokens),
+                Steps::Rows(rows) => generator.shuffle(rows),
+            }
+        }
+        Ok(())
+    }
+
+    fn predict(
+        &self,
+        compute: &Compute,
+        parameters: Parameters<f32>,
+        input: Input<'_>,
+        how: &Predict,
+        emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        how.require_top_only(Self::NAME)?;
+        let StepCodec::Tokens { vocabulary, .. } = &self.codec.steps else {
+            return Err(usage(
+                "predict reads a text a line, and this model was trained on series of numbers; see \
+                 `recurrent evaluate RUN --data FILE`",
+            ));
+        };
+        let labels = &self.codec.labels;
+        input.each_line(|_, line| {
+            let text = line.trim();
+            let steps = Steps::Tokens(vocabulary.encode_lossy(text));
+            let example = Example { steps, label: loss::IGNORED };
+            let mut likely: Vec<(f32, &str)> = vec![];
+            self.for_each_batch(compute, &parameters, &[example], |_, logits| {
+                let mut column = Matrix::zeros(labels.len(), 1);
+                column.as_mut().copy_from(logits);
+                loss::softmax(compute.level(), column.as_mut());
+                let names = labels.names().iter().map(String::as_str);
+                likely = column.as_slice().iter().copied().zip(names).collect();
+            });
+            // The sort is stable: of equally likely labels the first stays first.
+            likely.sort_by(|a, b| b.0.total_cmp(&a.0));
+            likely.truncate(how.top.unwrap_or(likely.len()));
+            let probabilities: serde_json::Map<String, Value> =
+                likely.iter().map(|&(p, name)| (name.to_owned(), json!(p))).collect();
+            let json = json!({
+                "text": text,
+                "label": likely.first().map(|&(_, name)| name),
+                "probabilities": probabilities,
+            });
+            let shown = likely.iter().take(how.top.unwrap_or(1));
+            let shown: Vec<String> = shown.map(|(p, name)| format!("{name} {p:.4}")).collect();
+            emit(Prediction { text: shown.join(", "), json })
+        })
+    }
+}

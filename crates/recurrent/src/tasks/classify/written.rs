@@ -1,0 +1,137 @@
+//! Examples as a person has them: a text with a label, or a series of numbers with a label.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::builtin::{self, Builtin, Part};
+use crate::data::numbers::LabelledTable;
+use crate::data::table::column_names;
+use crate::data::{Columns, DataError, Source, Table, TokenKind, source};
+use crate::options::{Options, usage};
+
+/// What a label is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text.
+    Text,
+    /// Rows of numbers.
+    Series,
+}
+
+/// An example.
+pub(super) struct Written {
+    /// The data as the person named them.
+    pub(super) data: Arc<str>,
+    /// The line on which it begins, from 1.
+    pub(super) line: usize,
+    pub(super) label: String,
+    /// The text, or what a series is called.
+    pub(super) text: String,
+    /// The names of the features; none for a text.
+    pub(super) features: Arc<[String]>,
+    /// Row after row, a number for each feature.
+    pub(super) values: Vec<f64>,
+}
+
+impl Kind {
+    /// What the data of these options are. A table is one of series if it has a column `series`, or
+    /// if more columns are picked than a text and its label need.
+    pub(super) fn of(data: &Path, columns: &Columns) -> anyhow::Result<Kind> {
+        let source = source::open(data)?;
+        let is_series = match (&source, &columns.picked) {
+            (Source::Builtin(_), _) => false,
+            (Source::Path(path), _) if path.is_dir() => false,
+            (_, Some(picked)) => picked.len() > 2,
+            (_, None) if !columns.header => false,
+            (_, None) => column_names(&source, columns)?
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case("series")),
+        };
+        Ok(if is_series { Kind::Series } else { Kind::Text })
+    }
+
+    /// What examples are told apart by.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Series => "series",
+        }
+    }
+
+    /// Refuses options that only a text has.
+    pub(super) fn check(self, options: &Options) -> anyhow::Result<()> {
+        let tokens = options.tokens.is_some_and(|tokens| tokens != TokenKind::Word);
+        let given = [
+            ("tokens", tokens),
+            ("min-count", options.min_count.is_some()),
+            ("embedding-size", options.embedding_size.is_some()),
+            ("one-hot", options.one_hot),
+            ("embeddings", options.embeddings.is_some()),
+        ];
+        match given.into_iter().find(|&(_, given)| given) {
+            Some((name, _)) if self == Kind::Series => Err(usage(format!(
+                "--{name}: the data are series of numbers and have no tokens; drop it"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads examples of this kind; of built-in data, those of a part.
+    pub(super) fn read(
+        self,
+        source: &Source,
+        part: Part,
+        columns: &Columns,
+    ) -> anyhow::Result<Vec<Written>> {
+        match self {
+            Kind::Text => texts(source, part, columns),
+            Kind::Series => series(source, columns),
+        }
+    }
+}
+
+fn texts(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<Written>> {
+    let data: Arc<str> = source.to_string().into();
+    let none: Arc<[String]> = Arc::new([]);
+    let written = |line, text, label| {
+        let (data, features) = (data.clone(), none.clone());
+        Written { data, line, label, text, features, values: vec![] }
+    };
+    let of_builtin = |rows: Vec<[String; 2]>| {
+        let rows = (1..).zip(rows);
+        rows.map(|(line, [text, label])| written(line, text, label)).collect()
+    };
+    Ok(match source {
+        Source::Builtin(Builtin::Sentiment) => of_builtin(builtin::sentiment(builtin::SEED, part)),
+        Source::Builtin(Builtin::Labels) => {
+            let rows = builtin::labels(builtin::SEED, part).into_iter();
+            of_builtin(rows.map(|[label, text]| [text, label]).collect())
+        }
+        Source::Builtin(_) => {
+            let needed = "texts with labels; there are builtin:sentiment and builtin:labels";
+            return Err(DataError::WrongBuiltin { name: source.to_string(), needed }.into());
+        }
+        Source::Path(_) => {
+            let rows = Table::read_labelled(source, columns)?.rows.into_iter();
+            let row = |(line, cells): (usize, Vec<String>)| match <[String; 2]>::try_from(cells) {
+                Ok([text, label]) => written(line, text, label),
+                Err(cells) => unreachable!("asked for two columns, got {}", cells.len()),
+            };
+            rows.map(|row| (row.line, row.cells)).map(row).collect()
+        }
+    })
+}
+
+fn series(source: &Source, columns: &Columns) -> anyhow::Result<Vec<Written>> {
+    let LabelledTable { name, features, series } = LabelledTable::read(source, columns)?;
+    let (data, features): (Arc<str>, Arc<[String]>) = (name.into(), features.into());
+    let written = |series: crate::data::LabelledSeries| Written {
+        data: data.clone(),
+        line: series.line,
+        label: series.label,
+        text: series.id,
+        features: features.clone(),
+        values: series.values,
+    };
+    Ok(series.into_iter().map(written).collect())
+}
