@@ -66,7 +66,8 @@ pub use visual_question::{
 
 mod series_forecaster;
 pub use series_forecaster::{
-    Feed, SeriesForecaster, SeriesForecasterConfig, SeriesForecasterRecorded, SeriesForecasterTape,
+    SeriesFeed, SeriesForecaster, SeriesForecasterConfig, SeriesForecasterRecorded,
+    SeriesForecasterTape,
 };
 
 mod many_to_many;

@@ -18,7 +18,7 @@ use crate::{
 /// What the decoder reads at a step, but for the first, at which it reads the window's last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Feed {
+pub enum SeriesFeed {
     /// Zeros: all that it knows is in its state.
     Dummy,
     /// The row that it wrote before, as it does when nobody knows what will come. Gradients flow
@@ -29,9 +29,9 @@ pub enum Feed {
     Truth,
 }
 
-impl Feed {
+impl SeriesFeed {
     /// All of them.
-    pub const ALL: [Feed; 3] = [Feed::Dummy, Feed::Output, Feed::Truth];
+    pub const ALL: [SeriesFeed; 3] = [SeriesFeed::Dummy, SeriesFeed::Output, SeriesFeed::Truth];
 }
 
 /// What a [`SeriesForecaster`] is made of. Every field counts; none has a default.
@@ -46,7 +46,7 @@ pub struct SeriesForecasterConfig {
     /// Rows that it writes; at least 1.
     pub horizon: usize,
     /// What the decoder reads.
-    pub feed: Feed,
+    pub feed: SeriesFeed,
 }
 
 impl SeriesForecasterConfig {
@@ -175,7 +175,7 @@ impl SeriesForecaster {
 
     /// Reads a window of every sequence, given in the order of columns ([`Lengths::arrange`]), and
     /// writes what follows. `truth` holds what truly followed, shaped like
-    /// [`SeriesForecasterRecorded::outputs`]; it is looked at with [`Feed::Truth`] alone. `noise` is
+    /// [`SeriesForecasterRecorded::outputs`]; it is looked at with [`SeriesFeed::Truth`] alone. `noise` is
     /// given in training and left out elsewhere; in its count the decoder's steps follow those of the
     /// longest window.
     ///
@@ -223,8 +223,8 @@ impl SeriesForecaster {
         outputs.resize(columns, horizon * batch);
         let lengths = Lengths::equal(batch, horizon);
         let panel = |t: usize| t * batch..(t + 1) * batch;
-        let truth = truth.filter(|_| feed == Feed::Truth);
-        let feeds_back = feed != Feed::Dummy && truth.is_none();
+        let truth = truth.filter(|_| feed == SeriesFeed::Truth);
+        let feeds_back = feed != SeriesFeed::Dummy && truth.is_none();
         let decoder = if feeds_back {
             let mut taping =
                 self.decoder.begin(compute, parameters, &state, &lengths, noise, &mut *decoder);

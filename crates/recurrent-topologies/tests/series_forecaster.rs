@@ -9,13 +9,13 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_topologies::{
-    Feed, InputConfig, Noise, Reading, SeriesForecaster, SeriesForecasterConfig,
+    InputConfig, Noise, Reading, SeriesFeed, SeriesForecaster, SeriesForecasterConfig,
     SeriesForecasterTape, StackConfig,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, matrix, stacks};
 
 fn configs() -> impl Strategy<Value = SeriesForecasterConfig> {
-    let feeds = prop::sample::select(&Feed::ALL[..]);
+    let feeds = prop::sample::select(&SeriesFeed::ALL[..]);
     (1usize..4, stacks(false), 1usize..5, feeds).prop_map(|(columns, stack, horizon, feed)| {
         SeriesForecasterConfig { columns, stack, horizon, feed }
     })
@@ -126,25 +126,25 @@ proptest! {
     ) {
         let which: Vec<usize> = (0..lengths.len()).collect();
         let sequences = windows(&config, seed, &lengths);
-        let run = |feed: Feed, truth: Option<&Matrix<f32>>| {
+        let run = |feed: SeriesFeed, truth: Option<&Matrix<f32>>| {
             let (model, parameters) = build(&SeriesForecasterConfig { feed, ..config.clone() }, seed);
             outputs(&model, &parameters, &sequences, truth)
         };
         let truth = truths(&config, &which);
-        let written = run(Feed::Output, None);
-        for feed in [Feed::Dummy, Feed::Output] {
+        let written = run(SeriesFeed::Output, None);
+        for feed in [SeriesFeed::Dummy, SeriesFeed::Output] {
             prop_assert_eq!(run(feed, Some(&truth)), run(feed, None));
         }
         // Without truth it reads what it wrote; so does who is given just that as the truth.
-        prop_assert_eq!(&run(Feed::Truth, None), &written);
-        prop_assert_eq!(&run(Feed::Truth, Some(&written)), &written);
+        prop_assert_eq!(&run(SeriesFeed::Truth, None), &written);
+        prop_assert_eq!(&run(SeriesFeed::Truth, Some(&written)), &written);
         // A change of the truth's row t shows after row t.
         let batch = lengths.len();
-        let given = run(Feed::Truth, Some(&truth));
+        let given = run(SeriesFeed::Truth, Some(&truth));
         for t in 0..config.horizon {
             let mut other = truth.clone();
             other.as_mut_slice()[config.columns * t * batch..].fill(3.0);
-            let changed = run(Feed::Truth, Some(&other));
+            let changed = run(SeriesFeed::Truth, Some(&other));
             let before = 0..(t + 1) * batch;
             let same = given.as_slice()[..config.columns * before.end]
                 == changed.as_slice()[..config.columns * before.end];
@@ -153,7 +153,7 @@ proptest! {
     }
 }
 
-fn large(feed: Feed) -> SeriesForecasterConfig {
+fn large(feed: SeriesFeed) -> SeriesForecasterConfig {
     SeriesForecasterConfig {
         columns: 7,
         stack: StackConfig {
@@ -172,13 +172,13 @@ fn large(feed: Feed) -> SeriesForecasterConfig {
 #[test]
 fn feeds_differ() {
     let lengths = [5, 3, 4];
-    let run = |feed: Feed| {
+    let run = |feed: SeriesFeed| {
         let config = large(feed);
         let (model, parameters) = build(&config, 5);
         let truth = truths(&config, &[0, 1, 2]);
         outputs(&model, &parameters, &windows(&config, 5, &lengths), Some(&truth))
     };
-    let [dummy, output, truth] = Feed::ALL.map(run);
+    let [dummy, output, truth] = SeriesFeed::ALL.map(run);
     assert!(dummy != output && output != truth && truth != dummy);
     // The first row is written before any of that is read.
     let first = |y: &Matrix<f32>| y.as_slice()[..7 * lengths.len()].to_vec();
@@ -187,7 +187,7 @@ fn feeds_differ() {
 
 #[test]
 fn bits_depend_on_neither_level_nor_threads() {
-    for feed in Feed::ALL {
+    for feed in SeriesFeed::ALL {
         let config = large(feed);
         let (model, parameters) = build::<f32>(&config, 5);
         let lengths: Vec<usize> = (0..50).map(|k| 1 + k * 7 % 13).collect();
@@ -212,23 +212,23 @@ fn bits_depend_on_neither_level_nor_threads() {
 
 #[test]
 fn encoder_and_decoder_share_no_parameter() {
-    let model = large(Feed::Output).build().unwrap();
+    let model = large(SeriesFeed::Output).build().unwrap();
     let names: Vec<&str> = model.layout().entries().iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names.len(), 2 * 2 * 4 + 2);
     assert!(names[..8].iter().all(|name| name.starts_with("encoder.")));
     assert!(names[8..16].iter().all(|name| name.starts_with("decoder.")));
     let refused = |config: SeriesForecasterConfig| config.build().unwrap_err().to_string();
-    let stack = StackConfig { bidirectional: true, ..large(Feed::Output).stack };
-    let message = refused(SeriesForecasterConfig { stack, ..large(Feed::Output) });
+    let stack = StackConfig { bidirectional: true, ..large(SeriesFeed::Output).stack };
+    let message = refused(SeriesForecasterConfig { stack, ..large(SeriesFeed::Output) });
     assert!(message.starts_with("a decoder cannot read both ways"), "{message}");
-    let message = refused(SeriesForecasterConfig { horizon: 0, ..large(Feed::Output) });
+    let message = refused(SeriesForecasterConfig { horizon: 0, ..large(SeriesFeed::Output) });
     assert_eq!(message, "horizon must be at least 1");
 }
 
 #[test]
 #[should_panic(expected = "a truth of 7 rows x 26 columns; 7 x 27 are forecast")]
 fn a_truth_of_another_shape_is_refused() {
-    let config = large(Feed::Truth);
+    let config = large(SeriesFeed::Truth);
     let (model, parameters) = build(&config, 5);
     let truth = Matrix::zeros(7, 26);
     outputs(&model, &parameters, &windows(&config, 5, &[5, 3, 4]), Some(&truth));
