@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use recurrent_cells::initialize::{self, Initialization, InitializationError};
 use recurrent_cells::{AnyCell, Layout, Linear, PackedLinear, Parameters};
+use recurrent_kernels::activation::{relu, relu_slope};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 use serde::{Deserialize, Serialize};
@@ -237,8 +238,7 @@ impl VisualQuestion {
         hidden.resize(self.config.fused_size, batch);
         packed_hidden.forward(compute, fused.as_ref(), hidden.as_mut());
         for x in hidden.as_mut_slice() {
-            // What is no number stays none.
-            *x = if *x < T::ZERO { T::ZERO } else { *x };
+            *x = relu(*x);
         }
 
         packed_readout.pack(level, &self.readout, parameters);
@@ -276,9 +276,7 @@ impl VisualQuestion {
         let (x, d_y, d_x) = (hidden.as_ref(), logits.as_ref(), answer.d_hidden.as_mut());
         self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
         for (d, &y) in answer.d_hidden.as_mut_slice().iter_mut().zip(hidden.as_slice()) {
-            if y == T::ZERO {
-                *d = T::ZERO;
-            }
+            *d *= relu_slope(y);
         }
         let (d_y, d_x) = (answer.d_hidden.as_ref(), answer.d_fused.as_mut());
         self.hidden.backward(compute, parameters, fused.as_ref(), d_y, gradients, d_x);

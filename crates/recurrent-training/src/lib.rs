@@ -15,7 +15,7 @@ pub use feeding::{DummyFed, Feed, Targets, TeacherForcing};
 
 mod objective;
 pub use objective::{
-    EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective, Inputs, Labelled, Loss,
+    EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective, Labelled, Loss,
     ManyToManyObjective, ManyToOneObjective, Objective, OneToManyBatch, OneToManyObjective, Series,
     SeriesForecasterObjective, SeriesWindows, Sources, token_loss, token_loss_gradient,
 };

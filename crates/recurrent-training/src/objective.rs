@@ -18,7 +18,7 @@ mod encoder_decoder;
 pub use encoder_decoder::{EncoderDecoderBatch, EncoderDecoderObjective, Sources};
 
 mod many_to_one;
-pub use many_to_one::{Inputs, Labelled, ManyToOneObjective};
+pub use many_to_one::{Labelled, ManyToOneObjective};
 
 mod forecast;
 pub use forecast::{ForecastObjective, Series, SeriesForecasterObjective, SeriesWindows};

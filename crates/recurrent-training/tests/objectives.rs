@@ -13,8 +13,8 @@ use recurrent_topologies::{
     SeriesForecasterConfig, StackConfig, TokenEncoding,
 };
 use recurrent_training::{
-    ForecastObjective, Inputs, Labelled, Loss, ManyToOneObjective, Objective, OptimizerConfig,
-    Schedule, Series, SeriesForecasterObjective, SeriesWindows, Trainer, TrainerConfig,
+    ForecastObjective, Labelled, Loss, ManyToOneObjective, Objective, OptimizerConfig, Schedule,
+    Series, SeriesForecasterObjective, SeriesWindows, Sources, Trainer, TrainerConfig,
 };
 
 const TRAINING: TrainerConfig = TrainerConfig {
@@ -82,9 +82,9 @@ proptest! {
 
         let (input, inputs) = if tokens {
             let tokens = (0..columns).map(|_| generator.below(5) as u32).collect();
-            (TOKENS, Inputs::Tokens(tokens))
+            (TOKENS, Sources::Tokens(tokens))
         } else {
-            (InputConfig::Vectors { size: 2 }, Inputs::Vectors(matrix(seed, 2, columns)))
+            (InputConfig::Vectors { size: 2 }, Sources::Vectors(matrix(seed, 2, columns)))
         };
         let config = many_to_one(input, pool);
         let model = ManyToOneConfig { stack: stack(0.3), ..config }.build().unwrap();
@@ -161,7 +161,7 @@ fn an_evaluation_finds_the_loss_of_a_step_and_never_shows_the_truth() {
 
     let model = many_to_one(TOKENS, Pool::Max).build().unwrap();
     let parameters = model.initialize::<f64>(&mut generator, UNIFORM, None).unwrap();
-    let inputs = Inputs::Tokens((0..8).map(|k| k % 5).collect());
+    let inputs = Sources::Tokens((0..8).map(|k| k % 5).collect());
     let batch = Labelled { inputs, lengths, labels: vec![2, 0, 1] };
     let mut objective = ManyToOneObjective::new(model, 3);
     let (evaluated, step) = both(&mut objective, &parameters, &batch);
@@ -198,7 +198,7 @@ fn a_label_is_learnt() {
         })
         .collect();
     let lengths = Lengths::new(&sequences.iter().map(Vec::len).collect::<Vec<_>>());
-    let inputs = Inputs::Tokens(lengths.arrange(&sequences));
+    let inputs = Sources::Tokens(lengths.arrange(&sequences));
     let labels = sequences.iter().map(|sequence| sequence[0]).collect();
     let batch = Labelled { inputs, lengths, labels };
     for pool in Pool::ALL {

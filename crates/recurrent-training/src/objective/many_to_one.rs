@@ -1,36 +1,17 @@
 //! One label a sequence.
 
 use recurrent_cells::Parameters;
-use recurrent_kernels::{Compute, Matrix, Real, loss};
-use recurrent_topologies::{Lengths, ManyToOne, ManyToOneTape, Noise, Probe, Reading};
+use recurrent_kernels::{Compute, Real, loss};
+use recurrent_topologies::{Lengths, ManyToOne, ManyToOneTape, Noise, Probe};
 
 use super::{first_time_step, predictions};
-use crate::{Loss, Objective};
-
-/// What is read in each column of a batch ([`Lengths::arrange`]).
-#[derive(Clone, Debug, PartialEq)]
-pub enum Inputs<T> {
-    /// A token.
-    Tokens(Vec<u32>),
-    /// The column itself.
-    Vectors(Matrix<T>),
-}
-
-impl<T: Real> Inputs<T> {
-    /// As a model reads it.
-    pub fn reading(&self) -> Reading<'_, T> {
-        match self {
-            Inputs::Tokens(tokens) => Reading::Tokens(tokens),
-            Inputs::Vectors(x) => Reading::Vectors(x.as_ref()),
-        }
-    }
-}
+use crate::{Loss, Objective, Sources};
 
 /// Sequences, each with a label.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Labelled<T> {
     /// What is read, in the order of columns.
-    pub inputs: Inputs<T>,
+    pub inputs: Sources<T>,
     /// The shape.
     pub lengths: Lengths,
     /// The class of each sequence, in the caller's order. [`loss::IGNORED`] asks for nothing there.
