@@ -29,6 +29,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Tag;
                 $body
             }
+            $crate::tasks::TaskName::Forecast => {
+                type $T = $crate::tasks::Forecast;
+                $body
+            }
         }
     };
 }
@@ -51,6 +55,9 @@ pub use language_model::LanguageModel;
 
 pub mod tag;
 pub use tag::Tag;
+
+pub mod forecast;
+pub use forecast::Forecast;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -230,11 +237,13 @@ pub enum TaskName {
     LanguageModel,
     /// [`Tag`].
     Tag,
+    /// [`Forecast`].
+    Forecast,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 2] = [TaskName::LanguageModel, TaskName::Tag];
+    pub const ALL: [TaskName; 3] = [TaskName::LanguageModel, TaskName::Tag, TaskName::Forecast];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
