@@ -347,6 +347,20 @@ pub enum DataError {
         found: usize,
     },
 
+    /// A series has other columns than the model was trained with.
+    #[error(
+        "{name}: its columns are {found}, but the model was trained with {expected}; pick them in \
+         this order with --columns"
+    )]
+    SeriesColumns {
+        /// The data as the person named it.
+        name: String,
+        /// The columns that it has.
+        found: String,
+        /// Those it should have.
+        expected: String,
+    },
+
     /// The images or features are not of the shape that the model was trained with.
     #[error("{name}: holds {found}, but the model was trained with {expected}")]
     PictureShape {

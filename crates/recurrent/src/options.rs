@@ -23,7 +23,7 @@ mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
 mod network;
-pub use network::parse_cell;
+pub use network::{TopologyKind, parse_cell};
 
 /// A value by the name that it has in files; the error names those there are.
 fn named<V: serde::de::DeserializeOwned>(text: &str) -> Result<V, String> {
@@ -116,7 +116,19 @@ pub struct Options {
     /// Where the decoder is told what to write about: initial-state, first-input, every-step
     #[arg(long, value_parser = named::<Condition>)]
     pub condition: Option<Condition>,
-    /// What the decoder reads while it learns [default: truth]
+    /// Rows that are forecast [default: 1]
+    #[arg(long, value_name = "ROWS")]
+    pub horizon: Option<usize>,
+    /// Rows that a forecast looks back at [default: 32]
+    #[arg(long, value_name = "ROWS")]
+    pub window: Option<usize>,
+    /// Rows of a season, for the line that repeats the one before [default: no such line]
+    #[arg(long, value_name = "ROWS")]
+    pub season: Option<usize>,
+    /// How rows become rows [default: many-to-many]
+    #[arg(long)]
+    pub topology: Option<TopologyKind>,
+    /// What the decoder reads while it learns [default: truth; forecast: output]
     #[arg(long)]
     pub feed: Option<FeedKind>,
     /// The share of true tokens that it reads, at the end of the schedule; with --feed truth
@@ -362,6 +374,10 @@ mod tests {
             input_feeding: true,
             reverse_source: true,
             condition: Some(Condition::EveryStep),
+            horizon: Some(27),
+            window: Some(28),
+            season: Some(29),
+            topology: Some(TopologyKind::EncoderDecoder),
             feed: Some(FeedKind::Truth),
             teacher_forcing: Some(0.25),
             forcing_schedule: Some(ForcingKind::Linear),

@@ -33,6 +33,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Tag;
                 $body
             }
+            $crate::tasks::TaskName::Forecast => {
+                type $T = $crate::tasks::Forecast;
+                $body
+            }
         }
     };
 }
@@ -58,6 +62,9 @@ pub use classify::Classify;
 
 pub mod tag;
 pub use tag::Tag;
+
+pub mod forecast;
+pub use forecast::Forecast;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -239,11 +246,14 @@ pub enum TaskName {
     Classify,
     /// [`Tag`].
     Tag,
+    /// [`Forecast`].
+    Forecast,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 3] = [TaskName::LanguageModel, TaskName::Classify, TaskName::Tag];
+    pub const ALL: [TaskName; 4] =
+        [TaskName::LanguageModel, TaskName::Classify, TaskName::Tag, TaskName::Forecast];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

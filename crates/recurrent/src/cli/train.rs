@@ -38,6 +38,8 @@ pub(super) enum TrainTask {
     Classify(Box<TrainArguments>),
     /// Find the tag of every word in a sentence.
     Tag(Box<TrainArguments>),
+    /// Forecast the rows of numbers that follow.
+    Forecast(Box<TrainArguments>),
 }
 
 impl TrainTask {
@@ -47,6 +49,7 @@ impl TrainTask {
             TrainTask::LanguageModel(arguments) => (TaskName::LanguageModel, *arguments),
             TrainTask::Classify(arguments) => (TaskName::Classify, *arguments),
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
+            TrainTask::Forecast(arguments) => (TaskName::Forecast, *arguments),
         }
     }
 }

@@ -1,10 +1,23 @@
 //! The options that say what a model is made of, and what a token is.
 
+use clap::ValueEnum;
 use recurrent_cells::CellKind;
 use recurrent_topologies::TokenEncoding;
+use serde::{Deserialize, Serialize};
 
 use super::{Options, initial, usage};
 use crate::tasks::settings::{Network, Tokens};
+
+/// How the rows of a series become those that follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopologyKind {
+    /// One stack says at every row all that is to follow it.
+    #[default]
+    ManyToMany,
+    /// One stack reads a window, another writes what follows, row after row.
+    EncoderDecoder,
+}
 
 /// A cell by its name.
 ///
