@@ -33,9 +33,9 @@ fn reviews() -> String {
 fn waves() -> String {
     let mut table = String::from("label,level,series,fixed\n");
     for series in 0..40 {
-        let rises = series % 2 == 0;
+        let (rises, offset) = (series % 2 == 0, f64::from(series % 4));
         for step in 0..3 + series % 3 {
-            let level = 100.0 + f64::from(if rises { step } else { -step }) + f64::from(series);
+            let level = 100.0 + offset + f64::from(if rises { step } else { -step });
             let label = if rises { "rising" } else { "falling" };
             table.push_str(&format!("{label},{level},s{series},7\n"));
         }

@@ -119,7 +119,7 @@ impl Task for Classify {
             tokens: Some(TokenKind::Word),
             hidden_size: Some(128),
             pool: Some(Pool::Last),
-            epochs: Some(10),
+            epochs: Some(6),
             batch_size: Some(32),
             learning_rate: Some(0.002),
             ..Options::default()
