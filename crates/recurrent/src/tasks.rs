@@ -29,6 +29,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Tag;
                 $body
             }
+            $crate::tasks::TaskName::Translate => {
+                type $T = $crate::tasks::Translate;
+                $body
+            }
         }
     };
 }
@@ -46,11 +50,16 @@ pub use apply::{Generate, Input, Predict, Prediction};
 
 pub mod examples;
 
+pub mod writing;
+
 pub mod language_model;
 pub use language_model::LanguageModel;
 
 pub mod tag;
 pub use tag::Tag;
+
+pub mod translate;
+pub use translate::Translate;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -230,11 +239,13 @@ pub enum TaskName {
     LanguageModel,
     /// [`Tag`].
     Tag,
+    /// [`Translate`].
+    Translate,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 2] = [TaskName::LanguageModel, TaskName::Tag];
+    pub const ALL: [TaskName; 3] = [TaskName::LanguageModel, TaskName::Tag, TaskName::Translate];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

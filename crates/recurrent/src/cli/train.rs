@@ -36,6 +36,8 @@ pub(super) enum TrainTask {
     LanguageModel(Box<TrainArguments>),
     /// Find the tag of every word in a sentence.
     Tag(Box<TrainArguments>),
+    /// Read a text and write another, such as its translation.
+    Translate(Box<TrainArguments>),
 }
 
 impl TrainTask {
@@ -44,6 +46,7 @@ impl TrainTask {
         match self {
             TrainTask::LanguageModel(arguments) => (TaskName::LanguageModel, *arguments),
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
+            TrainTask::Translate(arguments) => (TaskName::Translate, *arguments),
         }
     }
 }
