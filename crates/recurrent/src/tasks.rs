@@ -33,6 +33,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Tag;
                 $body
             }
+            $crate::tasks::TaskName::Translate => {
+                type $T = $crate::tasks::Translate;
+                $body
+            }
             $crate::tasks::TaskName::Forecast => {
                 type $T = $crate::tasks::Forecast;
                 $body
@@ -54,6 +58,8 @@ pub use apply::{Generate, Input, Predict, Prediction};
 
 pub mod examples;
 
+pub mod writing;
+
 pub mod language_model;
 pub use language_model::LanguageModel;
 
@@ -62,6 +68,9 @@ pub use classify::Classify;
 
 pub mod tag;
 pub use tag::Tag;
+
+pub mod translate;
+pub use translate::Translate;
 
 pub mod forecast;
 pub use forecast::Forecast;
@@ -246,14 +255,21 @@ pub enum TaskName {
     Classify,
     /// [`Tag`].
     Tag,
+    /// [`Translate`].
+    Translate,
     /// [`Forecast`].
     Forecast,
 }
 
 impl TaskName {
-    /// All of them.
-    pub const ALL: [TaskName; 4] =
-        [TaskName::LanguageModel, TaskName::Classify, TaskName::Tag, TaskName::Forecast];
+    /// All of them, in the order of the help.
+    pub const ALL: [TaskName; 5] = [
+        TaskName::LanguageModel,
+        TaskName::Classify,
+        TaskName::Tag,
+        TaskName::Translate,
+        TaskName::Forecast,
+    ];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

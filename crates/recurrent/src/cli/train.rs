@@ -38,6 +38,8 @@ pub(super) enum TrainTask {
     Classify(Box<TrainArguments>),
     /// Find the tag of every word in a sentence.
     Tag(Box<TrainArguments>),
+    /// Read a text and write another, such as its translation.
+    Translate(Box<TrainArguments>),
     /// Forecast the rows of numbers that follow.
     Forecast(Box<TrainArguments>),
 }
@@ -49,6 +51,7 @@ impl TrainTask {
             TrainTask::LanguageModel(arguments) => (TaskName::LanguageModel, *arguments),
             TrainTask::Classify(arguments) => (TaskName::Classify, *arguments),
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
+            TrainTask::Translate(arguments) => (TaskName::Translate, *arguments),
             TrainTask::Forecast(arguments) => (TaskName::Forecast, *arguments),
         }
     }
