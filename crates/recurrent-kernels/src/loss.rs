@@ -1,4 +1,4 @@
-//! Softmax and cross-entropy over columns of logits.
+//! Softmax and cross-entropy over columns of logits; the squared error over columns of numbers.
 //!
 //! A column is one distribution: its rows are the classes. Everything is computed from
 //! `x - max(x)`, so no exponential overflows and the sum is at least 1 (the log-sum-exp trick, e.g.
@@ -97,10 +97,66 @@ pub fn cross_entropy<T: Real>(
     });
 }
 
+/// The mean squared error of each column, and its gradient in place of the outputs.
+///
+/// ```text
+/// losses[j] = sum over rows of (y - target)^2 / rows      d_y = scale 2 (y - target) / rows
+/// ```
+///
+/// A column that is not `asked` for has loss 0 and gradient 0, and its target is not read: what
+/// [`IGNORED`] is for classes. NaN is no such mark: what is not finite, in outputs or in targets, makes
+/// the column's loss not finite.
+///
+/// The squares are added in f64, row after row. With no rows a loss is 0.
+///
+/// # Panics
+/// If `targets` has another shape than `outputs`, or `asked` or `losses` are not one per column.
+#[track_caller]
+pub fn squared_error<T: Real>(
+    compute: &Compute,
+    outputs: ColumnsMut<'_, T>,
+    targets: Columns<'_, T>,
+    asked: &[bool],
+    scale: T,
+    losses: &mut [f64],
+) {
+    let (rows, columns) = (outputs.rows(), outputs.columns());
+    assert!(
+        (targets.rows(), targets.columns()) == (rows, columns)
+            && asked.len() == columns
+            && losses.len() == columns,
+        "outputs of {rows} rows x {columns} columns need as many targets and {columns} marks and \
+         losses, and there are targets of {} x {}, {} marks and {} losses",
+        targets.rows(),
+        targets.columns(),
+        asked.len(),
+        losses.len()
+    );
+    let share = 1.0 / rows.max(1) as f64;
+    let slope = scale * T::from_f64(2.0 * share);
+    let parts = (outputs, Shared(targets), Shared(asked), losses);
+    compute.split(parts, least_columns(rows), &|(mut outputs, targets, asked, losses)| {
+        for (j, loss) in losses.iter_mut().enumerate() {
+            let column = outputs.column(j);
+            *loss = 0.0;
+            if !asked.0[j] {
+                column.fill(T::ZERO);
+                continue;
+            }
+            for (y, &target) in column.iter_mut().zip(targets.0.column(j)) {
+                let distance = *y - target;
+                *loss += distance.to_f64() * distance.to_f64();
+                *y = slope * distance;
+            }
+            *loss *= share;
+        }
+    });
+}
+
 /// Something that threads only read, cut along with what they write.
 struct Shared<V>(V);
 
-impl SplitColumns for Shared<&[u32]> {
+impl<V: Sync> SplitColumns for Shared<&[V]> {
     fn width(&self) -> usize {
         self.0.len()
     }

@@ -1,7 +1,7 @@
 //! Softmax and cross-entropy against a naive oracle, central differences, and broken numbers.
 
 use proptest::prelude::*;
-use recurrent_kernels::loss::{cross_entropy, softmax, softmax_cross_entropy};
+use recurrent_kernels::loss::{cross_entropy, softmax, softmax_cross_entropy, squared_error};
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Level, Matrix};
 
 /// Softmax as the definition says, in f64.
@@ -203,4 +203,80 @@ fn a_target_outside_is_refused() {
 fn missing_targets_are_refused() {
     let mut logits = Matrix::<f32>::zeros(3, 2);
     softmax_cross_entropy(&Compute::sequential(), logits.as_mut(), &[0], 1.0, &mut [0.0; 2]);
+}
+
+proptest! {
+    #[test]
+    fn squared_error_agrees_with_the_definition(
+        (outputs, _) in cases(),
+        scale in 0.01..2.0,
+        marks in prop::collection::vec(any::<bool>(), 5),
+    ) {
+        let (rows, columns) = (outputs.rows(), outputs.columns());
+        let asked = &marks[..columns];
+        // What is not asked for is not read either.
+        let targets = Matrix::from_fn(rows, columns, |r, j| {
+            if asked[j] { (r * 31 + j * 7) as f64 % 9.0 - 4.0 } else { f64::NAN }
+        });
+        let (mut gradient, mut losses) = (outputs.clone(), vec![9.0; columns]);
+        let compute = Compute::sequential();
+        let block = gradient.as_mut();
+        squared_error(&compute, block, targets.as_ref(), asked, scale, &mut losses);
+        for j in 0..columns {
+            let (y, target) = (outputs.as_ref().column(j), targets.as_ref().column(j));
+            let square = |r: usize| (y[r] - target[r]) * (y[r] - target[r]);
+            let loss = if asked[j] { (0..rows).map(square).sum::<f64>() / rows as f64 } else { 0.0 };
+            prop_assert!((losses[j] - loss).abs() <= 1e-13 * loss, "{} and {loss}", losses[j]);
+            for r in 0..rows {
+                let slope = if asked[j] { 2.0 * (y[r] - target[r]) / rows as f64 } else { 0.0 };
+                let found = gradient.as_ref().column(j)[r];
+                prop_assert!((found - scale * slope).abs() <= 1e-14 * slope.abs());
+            }
+        }
+    }
+}
+
+#[test]
+fn squared_error_has_the_same_bits_at_any_thread_count() {
+    let (rows, columns) = (1003, 67);
+    let number = |r: usize, j: usize| ((r * 7919 + j * 104_729) % 2003) as f32 * 0.01 - 10.0;
+    let targets = Matrix::from_fn(rows, columns, |r, j| number(j, r));
+    let asked: Vec<bool> = (0..columns).map(|j| j % 5 != 0).collect();
+    let run = |compute: &Compute| {
+        let mut outputs = Matrix::from_fn(rows, columns, number);
+        let mut losses = vec![0.0; columns];
+        squared_error(compute, outputs.as_mut(), targets.as_ref(), &asked, 0.1, &mut losses);
+        (outputs, losses)
+    };
+    let expected = run(&Compute::sequential().with_level(Level::SCALAR));
+    for level in Level::available() {
+        for threads in [1, 2, 3] {
+            let result = run(&Compute::new(threads).unwrap().with_level(level));
+            assert!(result == expected, "{level:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn broken_numbers_make_the_squared_error_broken() {
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for in_target in [false, true] {
+            let (mut outputs, mut targets) = (Matrix::zeros(3, 3), Matrix::zeros(3, 3));
+            let matrix = if in_target { &mut targets } else { &mut outputs };
+            matrix.as_mut().column(1)[2] = broken;
+            let (compute, mut losses) = (Compute::sequential(), [0.0; 3]);
+            let block = outputs.as_mut();
+            squared_error(&compute, block, targets.as_ref(), &[true; 3], 1.0, &mut losses);
+            assert!(!losses[1].is_finite() && losses[0] == 0.0 && losses[2] == 0.0);
+            assert!(outputs.as_ref().column(1).iter().any(|g| !g.is_finite()));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "targets of 3 x 1, 2 marks and 2 losses")]
+fn missing_numbers_are_refused() {
+    let (mut outputs, targets) = (Matrix::<f32>::zeros(3, 2), Matrix::zeros(3, 1));
+    let (compute, block) = (Compute::sequential(), outputs.as_mut());
+    squared_error(&compute, block, targets.as_ref(), &[true; 2], 1.0, &mut [0.0; 2]);
 }

@@ -56,6 +56,20 @@ pub use sequence_encoder::{SequenceEncoder, SequenceEncoderRecorded, SequenceEnc
 mod many_to_one;
 pub use many_to_one::{ManyToOne, ManyToOneConfig, ManyToOneRecorded, ManyToOneTape};
 
+mod fusion;
+pub use fusion::{Fusion, FusionLayer, FusionTape};
+
+mod visual_question;
+pub use visual_question::{
+    VisualQuestion, VisualQuestionConfig, VisualQuestionRecorded, VisualQuestionTape,
+};
+
+mod series_forecaster;
+pub use series_forecaster::{
+    SeriesFeed, SeriesForecaster, SeriesForecasterConfig, SeriesForecasterRecorded,
+    SeriesForecasterTape,
+};
+
 mod many_to_many;
 pub use many_to_many::{
     ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream, ManyToManyTape,

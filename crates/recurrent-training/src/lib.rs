@@ -15,8 +15,9 @@ pub use feeding::{DummyFed, Feed, Targets, TeacherForcing};
 
 mod objective;
 pub use objective::{
-    EncoderDecoderBatch, EncoderDecoderObjective, Loss, ManyToManyObjective, Objective,
-    OneToManyBatch, OneToManyObjective, Sources, token_loss, token_loss_gradient,
+    EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective, Labelled, Loss,
+    ManyToManyObjective, ManyToOneObjective, Objective, OneToManyBatch, OneToManyObjective, Series,
+    SeriesForecasterObjective, SeriesWindows, Sources, token_loss, token_loss_gradient,
 };
 
 mod clip;

@@ -17,7 +17,14 @@ pub use one_to_many::{OneToManyBatch, OneToManyObjective};
 mod encoder_decoder;
 pub use encoder_decoder::{EncoderDecoderBatch, EncoderDecoderObjective, Sources};
 
-/// A loss over some predictions, in nats.
+mod many_to_one;
+pub use many_to_one::{Labelled, ManyToOneObjective};
+
+mod forecast;
+pub use forecast::{ForecastObjective, Series, SeriesForecasterObjective, SeriesWindows};
+
+/// A loss over some predictions: cross-entropy in nats, or the mean of squared errors over the
+/// numbers of a prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
     /// The sum over predictions.
@@ -27,7 +34,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Nats for each prediction; NaN if there are none.
+    /// The loss of each prediction; NaN if there are none.
     pub fn mean(&self) -> f64 {
         self.sum / self.count as f64
     }

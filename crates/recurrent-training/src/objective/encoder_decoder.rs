@@ -7,7 +7,8 @@ use recurrent_topologies::{EncoderDecoder, EncoderDecoderTape, Lengths, Noise, P
 use super::{MOST_STEPS, first_time_step, token_loss, token_loss_gradient};
 use crate::{Feed, Loss, Objective, Targets};
 
-/// A batch of sources, in the order of columns ([`Lengths::arrange`]), each from its own beginning.
+/// A batch of sequences to read, in the order of columns ([`Lengths::arrange`]), each from its own
+/// beginning.
 #[derive(Clone, Debug)]
 pub enum Sources<T> {
     /// A token a column.
@@ -17,7 +18,7 @@ pub enum Sources<T> {
 }
 
 impl<T: Real> Sources<T> {
-    /// What the encoder reads.
+    /// As a model reads it.
     pub fn reading(&self) -> Reading<'_, T> {
         match self {
             Sources::Tokens(tokens) => Reading::Tokens(tokens),
