@@ -19,6 +19,9 @@ pub use initial::InitKind;
 mod feeding;
 pub use feeding::{FeedKind, ForcingKind};
 
+mod fusion;
+pub use fusion::FusionKind;
+
 mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
@@ -116,6 +119,9 @@ pub struct Options {
     /// Where the decoder is told what to write about: initial-state, first-input, every-step
     #[arg(long, value_parser = named::<Condition>)]
     pub condition: Option<Condition>,
+    /// How image and question become one vector, after a map of each
+    #[arg(long)]
+    pub fusion: Option<FusionKind>,
     /// What the decoder reads while it learns [default: truth]
     #[arg(long)]
     pub feed: Option<FeedKind>,
@@ -362,6 +368,7 @@ mod tests {
             input_feeding: true,
             reverse_source: true,
             condition: Some(Condition::EveryStep),
+            fusion: Some(FusionKind::Concat),
             feed: Some(FeedKind::Truth),
             teacher_forcing: Some(0.25),
             forcing_schedule: Some(ForcingKind::Linear),

@@ -29,6 +29,14 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Tag;
                 $body
             }
+            $crate::tasks::TaskName::Caption => {
+                type $T = $crate::tasks::Caption;
+                $body
+            }
+            $crate::tasks::TaskName::Vqa => {
+                type $T = $crate::tasks::Vqa;
+                $body
+            }
         }
     };
 }
@@ -51,6 +59,16 @@ pub use language_model::LanguageModel;
 
 pub mod tag;
 pub use tag::Tag;
+
+pub mod writing;
+
+pub mod pictures;
+
+pub mod caption;
+pub use caption::Caption;
+
+pub mod vqa;
+pub use vqa::Vqa;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -230,11 +248,16 @@ pub enum TaskName {
     LanguageModel,
     /// [`Tag`].
     Tag,
+    /// [`Caption`].
+    Caption,
+    /// [`Vqa`].
+    Vqa,
 }
 
 impl TaskName {
     /// All of them.
-    pub const ALL: [TaskName; 2] = [TaskName::LanguageModel, TaskName::Tag];
+    pub const ALL: [TaskName; 4] =
+        [TaskName::LanguageModel, TaskName::Tag, TaskName::Caption, TaskName::Vqa];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

@@ -36,6 +36,10 @@ pub(super) enum TrainTask {
     LanguageModel(Box<TrainArguments>),
     /// Find the tag of every word in a sentence.
     Tag(Box<TrainArguments>),
+    /// Write a sentence about an image.
+    Caption(Box<TrainArguments>),
+    /// Answer questions about images.
+    Vqa(Box<TrainArguments>),
 }
 
 impl TrainTask {
@@ -44,6 +48,8 @@ impl TrainTask {
         match self {
             TrainTask::LanguageModel(arguments) => (TaskName::LanguageModel, *arguments),
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
+            TrainTask::Caption(arguments) => (TaskName::Caption, *arguments),
+            TrainTask::Vqa(arguments) => (TaskName::Vqa, *arguments),
         }
     }
 }
