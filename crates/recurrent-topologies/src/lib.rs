@@ -78,6 +78,9 @@ pub use many_to_many::{
 mod image_encoder;
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};
 
+mod image_input;
+pub use image_input::{ImageInput, ImageInputConfig, ImageInputTape};
+
 mod bridge;
 pub use bridge::Bridge;
 
@@ -91,6 +94,16 @@ pub use decoder_stream::DecoderStream;
 
 mod one_to_many;
 pub use one_to_many::{Condition, OneToMany, OneToManyConfig, OneToManyRecorded, OneToManyTape};
+
+mod image_captioner;
+pub use image_captioner::{
+    ImageCaptioner, ImageCaptionerConfig, ImageCaptionerRecorded, ImageCaptionerTape,
+};
+
+mod image_answerer;
+pub use image_answerer::{
+    ImageAnswerer, ImageAnswererConfig, ImageAnswererRecorded, ImageAnswererTape,
+};
 
 mod encoder_decoder;
 pub use encoder_decoder::{

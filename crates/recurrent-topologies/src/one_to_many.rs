@@ -69,6 +69,15 @@ impl OneToManyConfig {
     /// # Errors
     /// [`ConfigError`] names the first field that is out of range.
     pub fn build(&self) -> Result<OneToMany, ConfigError> {
+        self.build_upon(Layout::new())
+    }
+
+    /// As [`build`](Self::build), with the parameters after those that are in `layout` already, such
+    /// as those of what makes the vector: one set of parameters for both.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_upon(&self, mut layout: Layout) -> Result<OneToMany, ConfigError> {
         let &OneToManyConfig { condition_size, condition, vocabulary_size, encoding, .. } = self;
         let stack = &self.stack;
         at_least_one("size of the condition", condition_size)?;
@@ -93,9 +102,8 @@ impl OneToManyConfig {
             Condition::FirstInput => condition_size as f64 * input.size() as f64,
             Condition::EveryStep => 0.0,
         };
-        countable(config.count() + map)?;
+        countable(layout.count() as f64 + config.count() + map)?;
 
-        let mut layout = Layout::new();
         let entry = match condition {
             Condition::InitialState => {
                 Entry::State(Bridge::from_vector(&mut layout, "bridge.", condition_size, stack))
@@ -165,6 +173,11 @@ pub struct OneToManyRecorded<'t, T> {
 }
 
 impl<T: Real> OneToManyRecorded<'_, T> {
+    /// How many sequences were written.
+    pub(crate) fn batch(&self) -> usize {
+        self.condition.columns()
+    }
+
     /// What is said after every token: `vocabulary_size` x N, arranged as the tokens were.
     pub fn logits(&self) -> Columns<'_, T> {
         self.decoder.logits()
@@ -182,7 +195,7 @@ impl OneToMany {
         &self.config
     }
 
-    /// The table of its parameters.
+    /// The table of its parameters, after those of the layout that it was built upon.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
@@ -192,11 +205,37 @@ impl OneToMany {
         &self.decoder.stack
     }
 
-    /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
+    /// Fresh values for the parameters of this model, and of nothing else in its layout: cells by
+    /// `initialization`, then with this forget bias if one is given
     /// ([`initialize::forget_bias`]), the rest by PyTorch's defaults.
     ///
     /// # Errors
     /// [`InitializationError`] if one of them is not for the cells of this model.
+    ///
+    /// # Panics
+    /// If the parameters are another model's.
+    #[track_caller]
+    pub fn fill<T: Real>(
+        &self,
+        generator: &mut Generator,
+        parameters: &mut Parameters<T>,
+        initialization: Initialization,
+        forget_bias: Option<f64>,
+    ) -> Result<(), InitializationError> {
+        parameters.assert_layout(&self.layout);
+        self.decoder.initialize(generator, parameters, initialization, forget_bias)?;
+        match &self.entry {
+            Entry::State(bridge) => bridge.initialize(generator, parameters),
+            Entry::First(map) => initialize::linear(generator, parameters, map),
+            Entry::Every => {}
+        }
+        Ok(())
+    }
+
+    /// Fresh parameters ([`fill`](Self::fill)); zeros for what is not of this model.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
     pub fn initialize<T: Real>(
         &self,
         generator: &mut Generator,
@@ -204,12 +243,7 @@ impl OneToMany {
         forget_bias: Option<f64>,
     ) -> Result<Parameters<T>, InitializationError> {
         let mut parameters = Parameters::zeros(Arc::clone(&self.layout));
-        self.decoder.initialize(generator, &mut parameters, initialization, forget_bias)?;
-        match &self.entry {
-            Entry::State(bridge) => bridge.initialize(generator, &mut parameters),
-            Entry::First(map) => initialize::linear(generator, &mut parameters, map),
-            Entry::Every => {}
-        }
+        self.fill(generator, &mut parameters, initialization, forget_bias)?;
         Ok(parameters)
     }
 

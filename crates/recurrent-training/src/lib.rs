@@ -15,8 +15,9 @@ pub use feeding::{DummyFed, Feed, Targets, TeacherForcing};
 
 mod objective;
 pub use objective::{
-    EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective, Labelled, Loss,
-    ManyToManyObjective, ManyToOneObjective, Objective, OneToManyBatch, OneToManyObjective, Series,
+    AnswerBatch, CaptionBatch, EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective,
+    ImageAnswererObjective, ImageCaptionerObjective, Labelled, Loss, ManyToManyObjective,
+    ManyToOneObjective, Objective, OneToManyBatch, OneToManyObjective, Series,
     SeriesForecasterObjective, SeriesWindows, Sources, token_loss, token_loss_gradient,
 };
 

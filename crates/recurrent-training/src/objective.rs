@@ -14,6 +14,12 @@ pub use token_loss::{token_loss, token_loss_gradient};
 mod one_to_many;
 pub use one_to_many::{OneToManyBatch, OneToManyObjective};
 
+mod image_captioner;
+pub use image_captioner::{CaptionBatch, ImageCaptionerObjective};
+
+mod image_answerer;
+pub use image_answerer::{AnswerBatch, ImageAnswererObjective};
+
 mod encoder_decoder;
 pub use encoder_decoder::{EncoderDecoderBatch, EncoderDecoderObjective, Sources};
 

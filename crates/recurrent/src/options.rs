@@ -19,6 +19,9 @@ pub use initial::InitKind;
 mod feeding;
 pub use feeding::{FeedKind, ForcingKind};
 
+mod fusion;
+pub use fusion::FusionKind;
+
 mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
@@ -116,6 +119,9 @@ pub struct Options {
     /// Where the decoder is told what to write about: initial-state, first-input, every-step
     #[arg(long, value_parser = named::<Condition>)]
     pub condition: Option<Condition>,
+    /// How image and question become one vector, after a map of each
+    #[arg(long)]
+    pub fusion: Option<FusionKind>,
     /// Rows that are forecast [default: 1]
     #[arg(long, value_name = "ROWS")]
     pub horizon: Option<usize>,
@@ -374,6 +380,7 @@ mod tests {
             input_feeding: true,
             reverse_source: true,
             condition: Some(Condition::EveryStep),
+            fusion: Some(FusionKind::Concat),
             horizon: Some(27),
             window: Some(28),
             season: Some(29),

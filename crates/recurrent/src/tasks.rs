@@ -41,6 +41,14 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Forecast;
                 $body
             }
+            $crate::tasks::TaskName::Caption => {
+                type $T = $crate::tasks::Caption;
+                $body
+            }
+            $crate::tasks::TaskName::Vqa => {
+                type $T = $crate::tasks::Vqa;
+                $body
+            }
         }
     };
 }
@@ -60,6 +68,8 @@ pub mod examples;
 
 pub mod writing;
 
+pub mod pictures;
+
 pub mod language_model;
 pub use language_model::LanguageModel;
 
@@ -74,6 +84,12 @@ pub use translate::Translate;
 
 pub mod forecast;
 pub use forecast::Forecast;
+
+pub mod caption;
+pub use caption::Caption;
+
+pub mod vqa;
+pub use vqa::Vqa;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
@@ -259,16 +275,22 @@ pub enum TaskName {
     Translate,
     /// [`Forecast`].
     Forecast,
+    /// [`Caption`].
+    Caption,
+    /// [`Vqa`].
+    Vqa,
 }
 
 impl TaskName {
     /// All of them, in the order of the help.
-    pub const ALL: [TaskName; 5] = [
+    pub const ALL: [TaskName; 7] = [
         TaskName::LanguageModel,
         TaskName::Classify,
         TaskName::Tag,
         TaskName::Translate,
         TaskName::Forecast,
+        TaskName::Caption,
+        TaskName::Vqa,
     ];
 
     /// The name on the command line and in files.

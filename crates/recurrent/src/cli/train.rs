@@ -42,6 +42,10 @@ pub(super) enum TrainTask {
     Translate(Box<TrainArguments>),
     /// Forecast the rows of numbers that follow.
     Forecast(Box<TrainArguments>),
+    /// Say in words what a picture shows.
+    Caption(Box<TrainArguments>),
+    /// Answer questions about pictures.
+    Vqa(Box<TrainArguments>),
 }
 
 impl TrainTask {
@@ -53,6 +57,8 @@ impl TrainTask {
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
             TrainTask::Translate(arguments) => (TaskName::Translate, *arguments),
             TrainTask::Forecast(arguments) => (TaskName::Forecast, *arguments),
+            TrainTask::Caption(arguments) => (TaskName::Caption, *arguments),
+            TrainTask::Vqa(arguments) => (TaskName::Vqa, *arguments),
         }
     }
 }

@@ -1,0 +1,488 @@
+//! Questions about images (visual question answering): image and question in, one answer out
+//! (many-to-one).
+//!
+//! Beside the model's accuracy stands that of the question alone: each question gets the answer that
+//! the same words had most often in the training, an unknown one the most frequent answer of all.
+//! What the model has above it, it has from looking.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use recurrent_cells::{Layout, Parameters};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Columns, Compute, Matrix, loss};
+use recurrent_topologies::{
+    Fusion, ImageAnswerer, ImageAnswererConfig, ImageAnswererTape, Lengths,
+};
+use recurrent_training::{AnswerBatch, ImageAnswererObjective, Labelled, Sources};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::examples::{
+    EVALUATION_BATCH, Fingerprint, accuracy, largest, percent, read_parts, read_test,
+};
+use super::pictures::{ImageSettings, Picture, PictureCodec, drawn, read_table, take_in};
+use super::settings::{Learning, Network, Tokens};
+use super::{Data, Input, Predict, Prediction, Report, Task};
+use crate::builtin::{self, Builtin, Drawing, Part};
+use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary};
+use crate::options::groups::{TABLE, TOKENS};
+use crate::options::{FusionKind, Options, ScheduleKind, usage};
+use crate::run::thousands;
+
+/// Everything that decides the bits of a run, beside the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What turns pixels into features.
+    pub image: ImageSettings,
+    /// How image and question become one vector, as long as the hidden state.
+    pub fusion: Fusion,
+    /// What a token of a question is, and how it becomes a vector.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The layers that read the question.
+    #[serde(flatten)]
+    pub network: Network,
+    /// How it learns.
+    #[serde(flatten)]
+    pub learning: Learning,
+}
+
+/// What the training examples taught before training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Codec {
+    pictures: PictureCodec,
+    /// The tokens of questions.
+    words: Vocabulary,
+    answers: Labels,
+    /// The most frequent answer of every question.
+    usual: BTreeMap<String, u32>,
+    /// The most frequent answer of all.
+    usual_of_all: u32,
+}
+
+/// An image, a question about it, and the answer.
+#[derive(Clone, Debug)]
+pub struct Example {
+    picture: Picture,
+    question: Vec<u32>,
+    /// The answer that the question alone suggests.
+    usual: u32,
+    /// [`loss::IGNORED`] if the answer is none of the training's.
+    answer: u32,
+}
+
+/// A model that answers questions about images.
+pub struct Vqa {
+    settings: Settings,
+    codec: Codec,
+    model: ImageAnswerer,
+}
+
+/// An example as a person wrote it.
+struct Written {
+    picture: Picture,
+    /// What names the image in a file.
+    key: String,
+    question: String,
+    answer: String,
+}
+
+fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Written>> {
+    match source {
+        Source::Builtin(Builtin::Shapes) => {
+            // Neighbours share a drawing.
+            let mut before: Option<(Arc<Drawing>, Picture)> = None;
+            let written = |(drawing, question, answer): (Arc<Drawing>, String, String)| {
+                let shared = before.take().filter(|(last, _)| Arc::ptr_eq(last, &drawing));
+                let picture = shared.map_or_else(|| drawn(&drawing), |(_, picture)| picture);
+                before = Some((drawing, picture.clone()));
+                Written { picture, key: String::new(), question, answer }
+            };
+            Ok(builtin::shapes(builtin::SEED, part).into_iter().map(written).collect())
+        }
+        Source::Builtin(_) => {
+            let needed = "images with questions and answers: try builtin:shapes";
+            Err(DataError::WrongBuiltin { name: source.to_string(), needed }.into())
+        }
+        Source::Path(_) => {
+            let rows = read_table(source, &["image", "question", "answer"], options)?;
+            let written = |(picture, row): (Picture, Row)| {
+                let [key, question, answer] = row.cells.try_into().expect("three columns");
+                Written { picture, key, question, answer }
+            };
+            Ok(rows.into_iter().map(written).collect())
+        }
+    }
+}
+
+/// Leaves out questions of more tokens than the training takes.
+fn keep_short(name: &Path, examples: &mut Vec<Written>, tokens: &Tokens) -> anyhow::Result<()> {
+    let Some(most) = tokens.max_length else { return Ok(()) };
+    // Only the count of tokens matters, not which ones are known.
+    let counter = Vocabulary::learn(tokens.tokens, "", 1);
+    examples.retain(|written| counter.encode_lossy(&written.question).len() <= most);
+    match examples.is_empty() {
+        false => Ok(()),
+        true => Err(usage(format!(
+            "--max-length: every question of {} has more than {most} {}; raise it",
+            name.display(),
+            tokens.tokens.plural()
+        ))),
+    }
+}
+
+/// The answer that was counted most often; the first of equally frequent ones.
+fn most_frequent(counts: &BTreeMap<u32, usize>) -> u32 {
+    let most = counts.iter().max_by_key(|&(answer, count)| (count, std::cmp::Reverse(answer)));
+    most.map(|(&answer, _)| answer).unwrap_or_default()
+}
+
+impl Codec {
+    fn learn(name: &str, examples: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
+        let Tokens { tokens, min_count, .. } = settings.tokens;
+        let questions = examples.iter().map(|written| written.question.as_str());
+        let words = Vocabulary::learn_all(tokens, questions, min_count);
+        let answers = examples.iter().map(|written| written.answer.as_str());
+        let labels = Labels::learn(name, answers)?;
+        let mut counts: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
+        let mut all: BTreeMap<u32, usize> = BTreeMap::new();
+        for Written { question, answer, .. } in examples {
+            let answer = labels.number(answer).unwrap_or_default();
+            *counts.entry(question).or_default().entry(answer).or_default() += 1;
+            *all.entry(answer).or_default() += 1;
+        }
+        let usual = |(&question, counts): (&&str, &_)| (question.to_owned(), most_frequent(counts));
+        let usual = counts.iter().map(usual).collect();
+        let pictures = PictureCodec::learn(examples.iter().map(|written| &written.picture));
+        Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most_frequent(&all) })
+    }
+
+    /// The examples of the data that a person named so.
+    fn examples(&self, name: &Path, examples: Vec<Written>) -> anyhow::Result<Vec<Example>> {
+        let name = name.display().to_string();
+        self.pictures.require(&name, examples.first().map(|written| &written.picture))?;
+        let example = |Written { picture, question, answer, .. }: Written| Example {
+            picture,
+            question: self.words.encode_lossy(&question),
+            usual: self.usual.get(&question).copied().unwrap_or(self.usual_of_all),
+            answer: self.answers.number(&answer).unwrap_or(loss::IGNORED),
+        };
+        Ok(examples.into_iter().map(example).collect())
+    }
+}
+
+impl Vqa {
+    fn batch_of<'e>(
+        &self,
+        examples: impl Iterator<Item = &'e Example> + Clone,
+    ) -> AnswerBatch<f32> {
+        let images = self.codec.pictures.batch(examples.clone().map(|example| &example.picture));
+        let questions: Vec<&[u32]> =
+            examples.clone().map(|example| &example.question[..]).collect();
+        let lengths = Lengths::new(&questions.iter().map(|q| q.len()).collect::<Vec<_>>());
+        let inputs = Sources::Tokens(lengths.arrange(&questions));
+        let labels = examples.map(|example| example.answer).collect();
+        AnswerBatch { images, questions: Labelled { inputs, lengths, labels } }
+    }
+
+    /// Calls `f` with the logits of every batch, in the order of the examples.
+    fn for_each_batch(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &[Example],
+        mut f: impl FnMut(&[u32], Columns<'_, f32>),
+    ) {
+        let mut tape = ImageAnswererTape::default();
+        for batch in examples.chunks(EVALUATION_BATCH) {
+            let AnswerBatch { images, questions } = self.batch_of(batch.iter());
+            let Labelled { inputs, lengths, labels } = &questions;
+            let (images, reading) = (images.as_ref(), inputs.reading());
+            let recorded =
+                self.model.forward(compute, parameters, images, reading, lengths, None, &mut tape);
+            f(labels, recorded.outputs());
+        }
+    }
+}
+
+/// Steps that a question is taken to have, where an initialisation asks how long to remember.
+const LENGTH: usize = 10;
+
+fn config(
+    settings: &Settings,
+    pictures: &PictureCodec,
+    words: usize,
+    answers: usize,
+) -> ImageAnswererConfig {
+    ImageAnswererConfig {
+        image: pictures.input(&settings.image),
+        question: settings.tokens.input(words),
+        stack: settings.network.stack(),
+        fusion: settings.fusion,
+        fused_size: settings.network.hidden_size,
+        classes: answers,
+    }
+}
+
+impl Task for Vqa {
+    const NAME: &'static str = "vqa";
+    const OPTIONS: &'static [&'static [&'static str]] =
+        &[TABLE, TOKENS, &["max-length", "bidirectional", "fusion"]];
+
+    type Settings = Settings;
+    type Codec = Codec;
+    type Examples = Vec<Example>;
+    type Objective = ImageAnswererObjective<f32>;
+    type Report = VqaReport;
+
+    fn defaults() -> Options {
+        Options {
+            data: Some(PathBuf::from("builtin:shapes")),
+            tokens: Some(TokenKind::Word),
+            fusion: Some(FusionKind::Product),
+            hidden_size: Some(128),
+            epochs: Some(12),
+            batch_size: Some(64),
+            learning_rate: Some(0.002),
+            schedule: Some(ScheduleKind::Cosine),
+            ..Options::default()
+        }
+    }
+
+    fn settings(options: &Options) -> anyhow::Result<Settings> {
+        let settings = Settings {
+            image: ImageSettings::default(),
+            fusion: options.fusion.unwrap_or_default().fusion(),
+            tokens: options.token_settings()?,
+            network: options.network(LENGTH)?,
+            learning: options.learning()?,
+        };
+        settings.network.check().map_err(usage)?;
+        settings.learning.check().map_err(usage)?;
+        config(&settings, &PictureCodec::of_features(1), 2, 2).build().map_err(usage)?;
+        Ok(settings)
+    }
+
+    fn read(
+        options: &Options,
+        settings: &Settings,
+        codec: Option<Codec>,
+    ) -> anyhow::Result<Data<Self>> {
+        let read = |source: &Source, part| read(source, part, options);
+        let (mut train, held_out) =
+            read_parts(options, "image", read, |written: &Written| &written.key)?;
+        let name = options.data_name()?;
+        keep_short(name, &mut train, &settings.tokens)?;
+        let codec = match codec {
+            Some(codec) => codec,
+            None => Codec::learn(&name.display().to_string(), &train, settings)?,
+        };
+        let train = codec.examples(name, train)?;
+        let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
+        Ok(Data { codec, train, held_out })
+    }
+
+    fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
+        self.codec.examples(data, read_test(data, |source, part| read(source, part, options))?)
+    }
+
+    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
+        let config = config(&settings, &codec.pictures, codec.words.len(), codec.answers.len());
+        let model = config.build().map_err(|error| error.to_string())?;
+        Ok(Vqa { settings, codec, model })
+    }
+
+    fn current(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    fn learning(settings: &Settings) -> &Learning {
+        &settings.learning
+    }
+
+    fn learning_mut(settings: &mut Settings) -> &mut Learning {
+        &mut settings.learning
+    }
+
+    fn layout(&self) -> &Arc<Layout> {
+        self.model.layout()
+    }
+
+    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
+        let Network { initialization, forget_bias, .. } = self.settings.network;
+        self.model
+            .initialize(generator, initialization, forget_bias)
+            .map_err(|error| error.to_string())
+    }
+
+    fn objective(&self) -> ImageAnswererObjective<f32> {
+        ImageAnswererObjective::new(self.model.clone(), self.settings.learning.seed)
+    }
+
+    fn units(&self, examples: &Vec<Example>) -> usize {
+        examples.len()
+    }
+
+    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> AnswerBatch<f32> {
+        self.batch_of(units.iter().map(|&unit| &examples[unit]))
+    }
+
+    fn tape(&self, examples: &Vec<Example>) -> u128 {
+        let Settings { image, network, learning, .. } = &self.settings;
+        let longest = examples.iter().map(|example| example.question.len()).max().unwrap_or(1);
+        let each = self.codec.pictures.tape(image) + longest as u128 * network.tape();
+        learning.batch_size as u128 * each
+    }
+
+    fn fingerprint(data: &Data<Self>) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for part in [&data.train, &data.held_out] {
+            fingerprint.number(part.len() as u64);
+            take_in(&mut fingerprint, part.iter().map(|example| &example.picture));
+            for Example { question, answer, .. } in part {
+                fingerprint.tokens(question);
+                fingerprint.number(u64::from(*answer));
+            }
+        }
+        fingerprint.value()
+    }
+
+    fn describe(&self, data: &Data<Self>) -> String {
+        let Codec { pictures, words, answers, .. } = &self.codec;
+        let [size, answers, train, held_out] =
+            [words.len(), answers.len(), data.train.len(), data.held_out.len()].map(thousands);
+        format!(
+            "{}; vocabulary of {size} {}, {answers} answers; {train} questions to learn from, \
+             {held_out} held out",
+            pictures.shape(),
+            words.kind().plural()
+        )
+    }
+
+    fn unit(&self) -> &'static str {
+        "questions"
+    }
+
+    fn guessing(&self) -> f64 {
+        (self.codec.answers.len() as f64).ln()
+    }
+
+    fn evaluate(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &Vec<Example>,
+    ) -> anyhow::Result<VqaReport> {
+        let (mut sum, mut losses, mut predicted) = (0.0, vec![], vec![]);
+        self.for_each_batch(compute, parameters, examples, |labels, logits| {
+            losses.resize(labels.len(), 0.0);
+            loss::cross_entropy(compute, logits, labels, &mut losses);
+            sum += losses.iter().sum::<f64>();
+            predicted.extend((0..logits.columns()).map(|at| largest(logits.column(at))));
+        });
+        let usual: Vec<u32> = examples.iter().map(|example| example.usual).collect();
+        // An answer that the training never saw cannot be right.
+        let answers: Vec<u32> = examples.iter().map(|example| example.answer).collect();
+        let known = answers.iter().filter(|&&answer| answer != loss::IGNORED).count();
+        Ok(VqaReport {
+            accuracy: accuracy(&predicted, &answers),
+            question_only_accuracy: accuracy(&usual, &answers),
+            loss: sum / known as f64,
+            examples: answers.len(),
+        })
+    }
+
+    fn shuffle_tokens(&self, examples: &mut Vec<Example>, seed: u64) -> anyhow::Result<()> {
+        let mut generator = Generator::new(seed, super::training::GENERATION);
+        examples.iter_mut().for_each(|example| generator.shuffle(&mut example.question));
+        Ok(())
+    }
+
+    fn predict(
+        &self,
+        compute: &Compute,
+        parameters: Parameters<f32>,
+        input: Input<'_>,
+        how: &Predict,
+        emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        how.require_top_only(Self::NAME)?;
+        let (folder, labels) = (input.folder, &self.codec.answers);
+        input.each_line(|_, line| {
+            let (image, question) = line
+                .split_once('\t')
+                .map(|(image, question)| (image.trim(), question.trim()))
+                .filter(|(_, question)| !question.is_empty())
+                .context("is not an image, a tab and a question")?;
+            let picture = self.codec.pictures.look(folder, image)?;
+            let words = self.codec.words.encode_lossy(question);
+            let example = Example { picture, question: words, usual: 0, answer: loss::IGNORED };
+            let mut likely: Vec<(f32, &str)> = vec![];
+            self.for_each_batch(compute, &parameters, &[example], |_, logits| {
+                let mut column = Matrix::zeros(labels.len(), 1);
+                column.as_mut().copy_from(logits);
+                loss::softmax(compute.level(), column.as_mut());
+                let names = labels.names().iter().map(String::as_str);
+                likely = column.as_slice().iter().copied().zip(names).collect();
+            });
+            // The sort is stable: of equally likely answers the first stays first.
+            likely.sort_by(|a, b| b.0.total_cmp(&a.0));
+            likely.truncate(how.top.unwrap_or(likely.len()));
+            let probabilities: serde_json::Map<String, Value> =
+                likely.iter().map(|&(p, name)| (name.to_owned(), json!(p))).collect();
+            let json = json!({
+                "image": image,
+                "question": question,
+                "answer": likely.first().map(|&(_, name)| name),
+                "probabilities": probabilities,
+            });
+            let shown = likely.iter().take(how.top.unwrap_or(1));
+            let shown: Vec<String> = shown.map(|(p, name)| format!("{name} {p:.4}")).collect();
+            emit(Prediction { text: shown.join(", "), json })
+        })
+    }
+}
+
+/// The figures that an evaluation reports.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct VqaReport {
+    /// The share of questions that are answered rightly.
+    pub accuracy: f64,
+    /// The same for each question's most frequent answer.
+    pub question_only_accuracy: f64,
+    /// Nats per question whose answer the training knew.
+    pub loss: f64,
+    /// How many questions were answered.
+    pub examples: usize,
+}
+
+impl Report for VqaReport {
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn headline(&self) -> String {
+        format!("accuracy {}", percent(self.accuracy))
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![
+            ("accuracy", percent(self.accuracy)),
+            ("question alone", percent(self.question_only_accuracy)),
+            ("loss", format!("{:.4} nats per question", self.loss)),
+            ("questions", thousands(self.examples)),
+        ];
+        if self.accuracy <= self.question_only_accuracy {
+            lines.push(("remark", "no better than the question alone, without the image".into()));
+        }
+        lines
+    }
+}
