@@ -41,6 +41,10 @@ macro_rules! with_task {
                 type $T = $crate::tasks::Forecast;
                 $body
             }
+            $crate::tasks::TaskName::ConditionalText => {
+                type $T = $crate::tasks::ConditionalText;
+                $body
+            }
             $crate::tasks::TaskName::Caption => {
                 type $T = $crate::tasks::Caption;
                 $body
@@ -84,6 +88,9 @@ pub use translate::Translate;
 
 pub mod forecast;
 pub use forecast::Forecast;
+
+pub mod conditional_text;
+pub use conditional_text::ConditionalText;
 
 pub mod caption;
 pub use caption::Caption;
@@ -275,6 +282,8 @@ pub enum TaskName {
     Translate,
     /// [`Forecast`].
     Forecast,
+    /// [`ConditionalText`].
+    ConditionalText,
     /// [`Caption`].
     Caption,
     /// [`Vqa`].
@@ -283,12 +292,13 @@ pub enum TaskName {
 
 impl TaskName {
     /// All of them, in the order of the help.
-    pub const ALL: [TaskName; 7] = [
+    pub const ALL: [TaskName; 8] = [
         TaskName::LanguageModel,
         TaskName::Classify,
         TaskName::Tag,
         TaskName::Translate,
         TaskName::Forecast,
+        TaskName::ConditionalText,
         TaskName::Caption,
         TaskName::Vqa,
     ];

@@ -42,6 +42,8 @@ pub(super) enum TrainTask {
     Translate(Box<TrainArguments>),
     /// Forecast the rows of numbers that follow.
     Forecast(Box<TrainArguments>),
+    /// Write texts of a kind: names of a language, for example.
+    ConditionalText(Box<TrainArguments>),
     /// Say in words what a picture shows.
     Caption(Box<TrainArguments>),
     /// Answer questions about pictures.
@@ -57,6 +59,7 @@ impl TrainTask {
             TrainTask::Tag(arguments) => (TaskName::Tag, *arguments),
             TrainTask::Translate(arguments) => (TaskName::Translate, *arguments),
             TrainTask::Forecast(arguments) => (TaskName::Forecast, *arguments),
+            TrainTask::ConditionalText(arguments) => (TaskName::ConditionalText, *arguments),
             TrainTask::Caption(arguments) => (TaskName::Caption, *arguments),
             TrainTask::Vqa(arguments) => (TaskName::Vqa, *arguments),
         }
