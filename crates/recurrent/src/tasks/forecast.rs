@@ -244,7 +244,7 @@ impl Task for Forecast {
 
     fn describe(&self, data: &Data<Self>) -> String {
         let Settings { window, horizon, .. } = self.settings;
-        let [train, held_out] = [data.train.len(), data.held_out.len() - data.held_out.first];
+        let [train, held_out] = [data.train.steps(), data.held_out.steps() - data.held_out.first];
         let [train, held_out] = [train, held_out].map(thousands);
         let columns = self.codec.columns.join(", ");
         format!(
@@ -329,7 +329,7 @@ impl Task for Forecast {
     ) -> anyhow::Result<()> {
         how.require_none(Self::NAME)?;
         let rows = self.known_rows(input)?;
-        let start = rows.len() - self.settings.window;
+        let start = rows.steps() - self.settings.window;
         let tape = &mut ForecasterTape::default();
         let forecast = self.model.forecast(compute, &parameters, &rows, &[start], tape).remove(0);
         let width = rows.columns;

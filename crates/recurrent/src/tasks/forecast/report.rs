@@ -124,8 +124,7 @@ impl Report for ForecastReport {
         lines.push(("loss", format!("{:.4} squared standard deviations", self.loss)));
         lines.push(("forecasts", thousands(self.examples)));
         for (name, errors) in naive {
-            // NaN beats nothing.
-            if !(self.model.mse < errors.mse) {
+            if self.model.mse.is_nan() || self.model.mse >= errors.mse {
                 lines.push(("remark", format!("no better than {name}")));
             }
         }

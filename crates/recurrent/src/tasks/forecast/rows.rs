@@ -42,13 +42,13 @@ pub struct Rows {
 
 impl Rows {
     /// How many rows there are.
-    pub fn len(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.values.len() / self.columns
     }
 
     /// How many forecasts of `horizon` rows there are: one from every row but the last of them.
     pub fn forecasts(&self, horizon: usize) -> usize {
-        (self.len() + 1).saturating_sub(self.first + horizon)
+        (self.steps() + 1).saturating_sub(self.first + horizon)
     }
 }
 
