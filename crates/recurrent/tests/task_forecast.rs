@@ -1,6 +1,5 @@
 //! The task `forecast` from the command line: train, evaluate, predict, resume, and what is refused.
 
-#[allow(dead_code)]
 #[path = "support/place.rs"]
 mod place;
 
