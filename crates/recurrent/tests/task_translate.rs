@@ -42,7 +42,7 @@ fn objects(lines: &str) -> Vec<Value> {
 #[test]
 fn pairs_are_learnt_judged_and_translated() {
     let place = place();
-    place.done(&format!("{TRAIN} --epochs 12 --out run"));
+    place.done(&format!("{TRAIN} --attention dot --epochs 12 --out run"));
     let report = objects(&place.done("evaluate run --json")).remove(0);
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["bleu", "exact_match", "examples", "loss", "perplexity"]);
@@ -105,6 +105,9 @@ fn pairs_are_learnt_judged_and_translated() {
     assert!(place.done("predict run --input input.txt --prefix FF").starts_with("FF"));
     refused(&place, "predict run --input input.txt --top 2", 2, "--top: 2 results need as many");
     refused(&place, "predict run --input input.txt --prefix z", 2, "--prefix: ");
+    place.done(&format!("{TRAIN} --epochs 1 --out plain"));
+    let message = "--show-attention: the model has none; train one with --attention";
+    refused(&place, "predict plain --input input.txt --show-attention", 2, message);
     refused(&place, "generate run", 2, "a model of translate does not write; use predict");
 }
 
@@ -122,7 +125,7 @@ fn every_kind_of_model_and_feed_runs() {
     .enumerate()
     {
         place.done(&format!("{TRAIN} {options} --out run{number}"));
-        place.done(&format!("predict run{number} --input input.txt --show-attention --beam 2"));
+        place.done(&format!("predict run{number} --input input.txt --show-context --beam 2"));
         place.done(&format!("evaluate run{number} --data pairs.tsv"));
     }
 }
@@ -154,6 +157,7 @@ fn what_is_wrong_is_said_in_a_line() {
         "builtin:tags: is not pairs of texts; there are builtin:addition and builtin:dates";
     refused(&place, &train("builtin:tags"), 1, message);
     for (options, part) in [
+        ("--input-feeding", "input feeding"),
         ("--attention dot --bidirectional", "dot"),
         ("--condition first-input", "--condition: translate has no such option; drop it"),
         ("--feed dummy --teacher-forcing 0.5", "--teacher-forcing: only --feed truth"),
