@@ -9,8 +9,8 @@ mod place;
 use place::{ALL, Ended, Place, assert_one_line};
 use serde_json::Value;
 
-const TRAIN: &str = "train translate --data pairs.tsv --hidden-size 24 --embedding-size 12 \
-                     --batch-size 8 --learning-rate 0.02 --epochs 2";
+const TRAIN: &str = "train translate --data pairs.tsv --hidden-size 24 \
+                     --batch-size 8 --learning-rate 0.02";
 
 /// A place with `pairs.tsv`: letters, and the same letters as capitals.
 fn place() -> Place {
@@ -42,7 +42,7 @@ fn objects(lines: &str) -> Vec<Value> {
 #[test]
 fn pairs_are_learnt_judged_and_translated() {
     let place = place();
-    place.done(&format!("{TRAIN} --epochs 12 --out run"));
+    place.done(&format!("{TRAIN} --attention dot --epochs 12 --out run"));
     let report = objects(&place.done("evaluate run --json")).remove(0);
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["bleu", "exact_match", "examples", "loss", "perplexity"]);
@@ -105,6 +105,9 @@ fn pairs_are_learnt_judged_and_translated() {
     assert!(place.done("predict run --input input.txt --prefix FF").starts_with("FF"));
     refused(&place, "predict run --input input.txt --top 2", 2, "--top: 2 results need as many");
     refused(&place, "predict run --input input.txt --prefix z", 2, "--prefix: ");
+    place.done(&format!("{TRAIN} --epochs 1 --out plain"));
+    let message = "--show-attention: the model has none; train one with --attention";
+    refused(&place, "predict plain --input input.txt --show-attention", 2, message);
     refused(&place, "generate run", 2, "a model of translate does not write; use predict");
 }
 
@@ -121,8 +124,8 @@ fn every_kind_of_model_and_feed_runs() {
     .iter()
     .enumerate()
     {
-        place.done(&format!("{TRAIN} {options} --out run{number}"));
-        place.done(&format!("predict run{number} --input input.txt --show-attention --beam 2"));
+        place.done(&format!("{TRAIN} --epochs 1 {options} --out run{number}"));
+        place.done(&format!("predict run{number} --input input.txt --show-context --beam 2"));
         place.done(&format!("evaluate run{number} --data pairs.tsv"));
     }
 }
@@ -131,11 +134,11 @@ fn every_kind_of_model_and_feed_runs() {
 fn equal_runs_write_equal_bytes() {
     let place = place();
     let train = format!("{TRAIN} --teacher-forcing 0.7 --num-layers 2 --dropout 0.3");
-    place.done(&format!("{train} --threads 1 --out one"));
-    place.done(&format!("{train} --threads 2 --out two"));
+    place.done(&format!("{train} --epochs 2 --threads 1 --out one"));
+    place.done(&format!("{train} --epochs 2 --threads 2 --out two"));
     place.assert_equal_runs("one", "two", &ALL);
     // A constant rate, so that half a run is the first half of the whole.
-    place.done(&format!("{train} --schedule constant --out whole"));
+    place.done(&format!("{train} --schedule constant --epochs 2 --out whole"));
     place.done(&format!("{train} --schedule constant --epochs 1 --out half"));
     place.done("resume half --epochs 2");
     place.assert_equal_runs("whole", "half", &["last.ckpt", "best.ckpt"]);
@@ -148,12 +151,18 @@ fn what_is_wrong_is_said_in_a_line() {
     place.write("other.tsv", "english\tfrench\na\tA\nb\tB\n");
     let train = |data: &str| format!("train translate --data {data} --out no");
     refused(&place, &train("empty.tsv"), 1, "empty.tsv:3: ");
-    refused(&place, &train("other.tsv"), 1, "other.tsv:1: ");
+    refused(
+        &place,
+        &train("other.tsv"),
+        1,
+        "other.tsv: no column is called \"source\"; the first line is",
+    );
     refused(&place, &train("none.tsv"), 1, "none.tsv: no such file");
     let message =
         "builtin:tags: is not pairs of texts; there are builtin:addition and builtin:dates";
     refused(&place, &train("builtin:tags"), 1, message);
     for (options, part) in [
+        ("--input-feeding", "input feeding"),
         ("--attention dot --bidirectional", "dot"),
         ("--condition first-input", "--condition: translate has no such option; drop it"),
         ("--feed dummy --teacher-forcing 0.5", "--teacher-forcing: only --feed truth"),

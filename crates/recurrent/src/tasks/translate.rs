@@ -284,7 +284,6 @@ impl Task for Translate {
             tokens: Some(TokenKind::Char),
             hidden_size: Some(128),
             embedding_size: Some(64),
-            attention: Some(AttentionKind::Dot),
             epochs: Some(10),
             batch_size: Some(64),
             learning_rate: Some(0.003),
