@@ -127,6 +127,11 @@ impl ImageAnswerer {
         Ok(parameters)
     }
 
+    /// The part that turns images into vectors: for [`ImageInput::center`] before a training.
+    pub fn image(&self) -> &ImageInput {
+        &self.image
+    }
+
     /// Answers a batch: `images` as [`ImageInput::forward`] takes them, one for each question in the
     /// caller's order; questions are read in the order of columns ([`Lengths::arrange`]). `noise` is
     /// given in training and left out elsewhere.

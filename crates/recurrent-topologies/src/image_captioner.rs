@@ -124,6 +124,11 @@ impl ImageCaptioner {
         Ok(parameters)
     }
 
+    /// The part that turns images into vectors: for [`ImageInput::center`] before a training.
+    pub fn image(&self) -> &ImageInput {
+        &self.image
+    }
+
     /// Runs a batch: `images` as [`ImageInput::forward`] takes them, one for each sequence in the
     /// caller's order; `tokens` are what is read, arranged by `lengths` ([`Lengths::arrange`]),
     /// mostly the start token and the true tokens without the last. `noise` is given in training

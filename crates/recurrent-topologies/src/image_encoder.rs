@@ -228,6 +228,37 @@ impl ImageEncoder {
         }
     }
 
+    /// Shifts the bias of the linear map so that over these images every feature has mean 0 before
+    /// it is normalised; to be done once, with fresh parameters and some images of the training
+    /// (Salimans and Kingma 2016, "Weight normalization", section 3).
+    ///
+    /// Most of an image is like most of any other, paper for example, so without this the features
+    /// of all images are nearly the same, and normalisation of each on its own leaves it so.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward), or if there is no image.
+    #[track_caller]
+    pub fn center<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &mut Parameters<T>,
+        images: Columns<'_, T>,
+    ) {
+        let batch = self.check_images(images);
+        assert!(batch > 0, "no image to take the mean of");
+        let mut tape = ImageEncoderTape::default();
+        self.forward(compute, parameters, images, &mut tape);
+        let mut sums = vec![0.0; self.output_size()];
+        for image in 0..batch {
+            let features = tape.projected.as_ref().column(image);
+            sums.iter_mut().zip(features).for_each(|(sum, x)| *sum += x.to_f64());
+        }
+        let bias = parameters.slice_mut(self.linear.bias);
+        for (bias, sum) in bias.iter_mut().zip(sums) {
+            *bias -= T::from_f64(sum / batch as f64);
+        }
+    }
+
     /// The features of a batch: `output_size` x batch. `images` is channels x (batch * height *
     /// width), as [`ImageSize`] describes. An image's bits do not depend on the others.
     ///

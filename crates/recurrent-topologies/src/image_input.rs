@@ -102,6 +102,22 @@ impl ImageInput {
         }
     }
 
+    /// [`ImageEncoder::center`]; given features stay as they are.
+    ///
+    /// # Panics
+    /// As [`ImageEncoder::center`].
+    #[track_caller]
+    pub fn center<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &mut Parameters<T>,
+        images: Columns<'_, T>,
+    ) {
+        if let Part::Pixels(encoder) = &self.part {
+            encoder.center(compute, parameters, images);
+        }
+    }
+
     /// Writes the features of a batch: `output_size` x batch. `images` is channels x (batch * height *
     /// width) ([`ImageEncoder::forward`]), or `size` x batch. An image's bits do not depend on the
     /// others.

@@ -4,14 +4,14 @@
 mod support;
 
 use proptest::prelude::*;
-use recurrent_cells::Parameters;
 use recurrent_cells::initialize::Initialization;
+use recurrent_cells::{Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_topologies::{
     Condition, Fusion, ImageAnswerer, ImageAnswererConfig, ImageAnswererTape, ImageCaptioner,
-    ImageCaptionerConfig, ImageCaptionerTape, ImageEncoderConfig, ImageInputConfig, InputConfig,
-    Lengths, Noise, TokenEncoding, TokenStream,
+    ImageCaptionerConfig, ImageCaptionerTape, ImageEncoderConfig, ImageInput, ImageInputConfig,
+    ImageInputTape, InputConfig, Lengths, Noise, TokenEncoding, TokenStream,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, matrix, stacks};
 
@@ -221,6 +221,29 @@ proptest! {
             prop_assert_eq!(&alone[0], expected, "sequence {}", sequence);
         }
     }
+}
+
+/// Over the images that it is centred on, the features that go into the normalisation have mean 0;
+/// without a normalisation behind them those are the features.
+#[test]
+fn centred_features_have_mean_0() {
+    let ImageInputConfig::Pixels(mut config) = large_image() else { unreachable!() };
+    config.normalize = false;
+    let mut layout = Layout::new();
+    let config = ImageInputConfig::Pixels(config);
+    let input = ImageInput::add(&mut layout, "image.", &config).unwrap();
+    let mut parameters = Parameters::<f64>::zeros(layout.into());
+    input.initialize(&mut Generator::new(4, 1), &mut parameters);
+    let (all, compute) = (images(&config, 9, 4), Compute::sequential());
+    let (mut tape, mut features) = (ImageInputTape::default(), Matrix::zeros(0, 0));
+    let mut largest_mean = |parameters: &Parameters<f64>| {
+        input.forward(&compute, parameters, all.as_ref(), &mut tape, &mut features);
+        let sum = |r: usize| (0..9).map(|j| features.as_ref().column(j)[r]).sum::<f64>();
+        (0..features.rows()).map(|r| (sum(r) / 9.0).abs()).fold(0.0, f64::max)
+    };
+    assert!(largest_mean(&parameters) > 1e-2);
+    input.center(&compute, &mut parameters, all.as_ref());
+    assert!(largest_mean(&parameters) < 1e-12);
 }
 
 fn large_image() -> ImageInputConfig {

@@ -171,6 +171,15 @@ pub trait Task: Sized + Send + 'static {
     /// A line that says which option is not for this model.
     fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String>;
 
+    /// Fits fresh parameters to the data before the first step, where that helps; else nothing.
+    fn prepare(
+        &self,
+        _compute: &Compute,
+        _parameters: &mut Parameters<f32>,
+        _examples: &Self::Examples,
+    ) {
+    }
+
     /// The model with its loss on top.
     fn objective(&self) -> Self::Objective;
 

@@ -22,7 +22,7 @@ fn place() -> Place {
         let rows = shades.iter().enumerate().map(|(k, (name, colour))| {
             // As often yes as no.
             let other = ["red", "green", "blue"].into_iter().filter(|other| other != colour);
-            let asked = if k / 3 % 2 == 0 { colour } else { other.clone().nth(k % 2).unwrap() };
+            let asked = if k / 3 % 2 == 0 { colour } else { other.clone().nth(k / 6 % 2).unwrap() };
             let yes = if asked == *colour { "yes" } else { "no" };
             format!("{name}\twhat colour is it?\t{colour}\n{name}\tis it {asked}?\t{yes}\n")
         });

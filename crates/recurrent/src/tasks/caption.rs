@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::examples::{EVALUATION_BATCH, Fingerprint, percent, read_parts, read_test};
-use super::pictures::{ImageSettings, Picture, PictureCodec, drawn, read_table, take_in};
+use super::pictures::{
+    CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
+};
 use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task};
@@ -296,6 +298,17 @@ impl Task for Caption {
         self.model
             .initialize(generator, initialization, forget_bias)
             .map_err(|error| error.to_string())
+    }
+
+    fn prepare(
+        &self,
+        compute: &Compute,
+        parameters: &mut Parameters<f32>,
+        examples: &Vec<Example>,
+    ) {
+        let first = examples.iter().take(CENTERING_IMAGES).map(|example| &example.picture);
+        let images = self.codec.pictures.batch(first);
+        self.model.image().center(compute, parameters, images.as_ref());
     }
 
     fn objective(&self) -> ImageCaptionerObjective<f32> {

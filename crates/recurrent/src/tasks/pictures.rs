@@ -31,6 +31,9 @@ impl Default for ImageSettings {
     }
 }
 
+/// So many images of the training say what features have in common, before it begins.
+pub const CENTERING_IMAGES: usize = 256;
+
 /// What shows an image. Several examples may share one; pixels stay bytes until they are in a
 /// batch.
 #[derive(Clone, Debug)]

@@ -73,7 +73,8 @@ impl<T: Task> Training<T> {
         let buffers = 2 + learning.optimizer.kept() as u128;
         require_memory(buffers * task.layout().count() as u128 + task.tape(&data.train))?;
         let mut generator = Generator::new(learning.seed, INITIALIZATION);
-        let parameters = task.initialize(&mut generator)?;
+        let mut parameters = task.initialize(&mut generator)?;
+        task.prepare(&compute, &mut parameters, &data.train);
         let units = task.units(&data.train);
         let batch = if T::IN_ORDER { 1 } else { learning.batch_size };
         let steps_per_epoch = units.div_ceil(batch) as u64;

@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 use super::examples::{
     EVALUATION_BATCH, Fingerprint, accuracy, largest, percent, read_parts, read_test,
 };
-use super::pictures::{ImageSettings, Picture, PictureCodec, drawn, read_table, take_in};
+use super::pictures::{
+    CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
+};
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task};
 use crate::builtin::{self, Builtin, Drawing, Part};
@@ -321,6 +323,17 @@ impl Task for Vqa {
         self.model
             .initialize(generator, initialization, forget_bias)
             .map_err(|error| error.to_string())
+    }
+
+    fn prepare(
+        &self,
+        compute: &Compute,
+        parameters: &mut Parameters<f32>,
+        examples: &Vec<Example>,
+    ) {
+        let first = examples.iter().take(CENTERING_IMAGES).map(|example| &example.picture);
+        let images = self.codec.pictures.batch(first);
+        self.model.image().center(compute, parameters, images.as_ref());
     }
 
     fn objective(&self) -> ImageAnswererObjective<f32> {
