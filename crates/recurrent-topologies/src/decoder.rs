@@ -237,7 +237,7 @@ impl Decoder {
         let DecoderBatch { lengths, initial, encoded, noise, .. } = batch;
         let (given, wanted) = (tokens.len(), lengths.columns());
         assert!(given == wanted, "{given} tokens were given to lengths with {wanted} columns");
-        assert!(!lengths.has_resets(), "no document can begin in the middle of what is written");
+        lengths.require_whole("what is written");
         let DecoderTape { stack: stack_tape, own } = tape;
         if own.lengths != *lengths {
             own.lengths.clone_from(lengths);

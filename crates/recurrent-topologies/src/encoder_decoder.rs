@@ -16,9 +16,10 @@ use crate::config::countable;
 use crate::decoder::{
     Decoder, DecoderBatch, DecoderConfig, DecoderGradients, DecoderRecorded, DecoderTape,
 };
+use crate::probe::Above;
 use crate::{
-    Bridge, ConfigError, DecoderStream, InputConfig, Lengths, Noise, Observation, Probe, Reading,
-    Recorded, SequenceInput, SequenceInputTape, Stack, StackConfig, State, Tape, TokenEncoding,
+    Bridge, ConfigError, DecoderStream, InputConfig, Lengths, Noise, Probe, Reading, Recorded,
+    SequenceInput, SequenceInputTape, Stack, StackConfig, State, Tape, TokenEncoding,
 };
 
 /// What an [`EncoderDecoder`] is made of. Every field counts; none has a default.
@@ -286,7 +287,7 @@ impl EncoderDecoder {
             first: None,
             condition: None,
             encoded: Some(self.encoded(&encoding)),
-            noise: noise.map(decoder_noise),
+            noise: noise.map(Noise::for_decoder),
         };
         let decoder = self.decoder.forward(compute, parameters, batch, tokens, decoder);
         let attends = self.config.attention.is_some();
@@ -305,7 +306,7 @@ impl EncoderDecoder {
     ) -> Encoding<'t, T> {
         let (given, wanted) = (sources.columns(), lengths.columns());
         assert!(given == wanted, "{given} columns were given to sources with {wanted}");
-        assert!(!lengths.has_resets(), "no document can begin in the middle of a source");
+        lengths.require_whole("a source");
         let EncoderTape { stack, input, source } = tape;
         let reading = match self.config.reverse_source {
             true => source.mirror(sources, lengths),
@@ -418,24 +419,5 @@ impl EncoderDecoder {
         stream.set_state(state);
         stream.set_sources(self.encoded(&encoding));
         stream
-    }
-}
-
-/// The decoder's dropout masks are not the encoder's: their time steps are counted from the middle
-/// of those that a step of training has.
-fn decoder_noise(noise: Noise) -> Noise {
-    Noise { first_step: noise.first_step.wrapping_add(1 << 23), ..noise }
-}
-
-/// Shows a probe the decoder's layers above the encoder's.
-struct Above<'p, P> {
-    probe: &'p P,
-    layers: usize,
-}
-
-impl<T: Real, P: Probe<T>> Probe<T> for Above<'_, P> {
-    fn observe(&self, observation: Observation<'_, T>) {
-        let layer = observation.layer + self.layers;
-        self.probe.observe(Observation { layer, ..observation });
     }
 }

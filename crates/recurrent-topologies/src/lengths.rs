@@ -93,6 +93,12 @@ impl Lengths {
         !self.resets.is_empty()
     }
 
+    /// What is read or written as one whole has no documents that begin in its middle.
+    #[track_caller]
+    pub(crate) fn require_whole(&self, what: &str) {
+        assert!(!self.has_resets(), "no document can begin in the middle of {what}");
+    }
+
     /// The sorted places whose state begins afresh before `step`.
     pub(crate) fn resets(&self, step: usize) -> &[usize] {
         self.resets.get(step).map_or(&[], Vec::as_slice)

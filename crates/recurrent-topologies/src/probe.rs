@@ -40,3 +40,16 @@ impl<T: Real> Probe<T> for () {
     #[inline(always)]
     fn observe(&self, _: Observation<'_, T>) {}
 }
+
+/// Shows a probe the decoder's layers above the encoder's, of which there are `layers`.
+pub(crate) struct Above<'p, P> {
+    pub(crate) probe: &'p P,
+    pub(crate) layers: usize,
+}
+
+impl<T: Real, P: Probe<T>> Probe<T> for Above<'_, P> {
+    fn observe(&self, observation: Observation<'_, T>) {
+        let layer = observation.layer + self.layers;
+        self.probe.observe(Observation { layer, ..observation });
+    }
+}

@@ -131,6 +131,7 @@ impl SequenceEncoder {
         noise: Option<Noise>,
         tape: &'t mut SequenceEncoderTape<T>,
     ) -> SequenceEncoderRecorded<'t, T> {
+        lengths.require_whole("a sequence that becomes one vector");
         let SequenceEncoderTape { stack, input, pooled, winners } = tape;
         let first = &self.stack.input_slots();
         let x = self.input.forward(compute, first, parameters, reading, input);

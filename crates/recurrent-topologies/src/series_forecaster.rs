@@ -10,6 +10,7 @@ use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{at_least_one, countable};
+use crate::probe::Above;
 use crate::{
     ConfigError, Input, InputGradient, Lengths, Noise, Probe, Recorded, Stack, StackConfig, State,
     Tape,
@@ -194,6 +195,7 @@ impl SeriesForecaster {
     ) -> SeriesForecasterRecorded<'t, T> {
         parameters.assert_layout(&self.layout);
         let SeriesForecasterConfig { columns, horizon, feed, .. } = self.config;
+        lengths.require_whole("a window");
         let batch = lengths.batch();
         if let Some(truth) = truth {
             let (rows, given, wanted) = (truth.rows(), truth.columns(), horizon * batch);
@@ -215,10 +217,7 @@ impl SeriesForecaster {
             let last = lengths.column(sequence, lengths.length(sequence) - 1);
             inputs.as_mut().column(sequence).copy_from_slice(window.column(last));
         }
-        let noise = noise.map(|noise| {
-            let first_step = noise.first_step + lengths.steps() as u64;
-            Noise { first_step, ..noise }
-        });
+        let noise = noise.map(Noise::for_decoder);
         readout.pack(compute.level(), &self.readout, parameters);
         outputs.resize(columns, horizon * batch);
         let lengths = Lengths::equal(batch, horizon);
@@ -273,6 +272,7 @@ impl SeriesForecaster {
             recorded;
         let x = InputGradient::Columns { x: inputs.as_ref(), d_x: None };
         let mut turned = decoder.turn();
+        let above = &Above { probe, layers: self.config.stack.num_layers };
         let reversed = if recorded.feeds_back {
             let horizon = self.config.horizon;
             let batch = outputs.columns() / horizon;
@@ -283,7 +283,7 @@ impl SeriesForecaster {
                 let d_y = outputs.as_ref().columns_range(panel(t));
                 let (h, d_h) = retreating.output_and_gradient(t);
                 self.readout.backward(compute, parameters, h, d_y, gradients, d_h);
-                retreating.retreat(Some(d_input.as_mut()), probe);
+                retreating.retreat(Some(d_input.as_mut()), above);
                 if t > 0 {
                     // What was read at t was written at t - 1.
                     outputs.as_mut().columns_range(panel(t - 1)).add(d_input.as_ref());
@@ -293,7 +293,7 @@ impl SeriesForecaster {
         } else {
             let (h, d_h) = turned.output_and_gradient();
             self.readout.backward(compute, parameters, h, outputs.as_ref(), gradients, d_h);
-            self.decoder.run_backward(turned, compute, parameters, x, gradients, probe)
+            self.decoder.run_backward(turned, compute, parameters, x, gradients, above)
         };
 
         let mut turned = encoder.turn();

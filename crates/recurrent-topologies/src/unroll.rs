@@ -25,6 +25,15 @@ pub struct Noise {
     pub first_step: u64,
 }
 
+impl Noise {
+    /// For the second stack of a model: its masks are not the first one's. Its time steps are counted
+    /// from the middle of the 2^24 that a step of training has, wherever the first one's end, so that
+    /// no mask depends on how long the others of the batch are.
+    pub(crate) fn for_decoder(self) -> Noise {
+        Noise { first_step: self.first_step.wrapping_add(1 << 23), ..self }
+    }
+}
+
 impl<C: Cell> Stack<C> {
     /// Gets ready for a batch: the step-by-step way, for inputs that depend on earlier outputs.
     /// `noise` is given in training and left out elsewhere.

@@ -9,8 +9,8 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_topologies::{
-    InputConfig, Noise, Reading, SeriesFeed, SeriesForecaster, SeriesForecasterConfig,
-    SeriesForecasterTape, StackConfig,
+    InputConfig, Lengths, Noise, Observation, Probe, Reading, SeriesFeed, SeriesForecaster,
+    SeriesForecasterConfig, SeriesForecasterTape, StackConfig,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, matrix, stacks};
 
@@ -232,4 +232,54 @@ fn a_truth_of_another_shape_is_refused() {
     let (model, parameters) = build(&config, 5);
     let truth = Matrix::zeros(7, 26);
     outputs(&model, &parameters, &windows(&config, 5, &[5, 3, 4]), Some(&truth));
+}
+
+/// Counts how often each layer and step is seen.
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<(usize, usize)>>);
+
+impl Probe<f32> for Seen {
+    fn observe(&self, seen: Observation<'_, f32>) {
+        self.0.lock().unwrap().push((seen.layer, seen.t));
+    }
+}
+
+#[test]
+fn masks_do_not_know_the_neighbours_and_a_probe_knows_the_two_stacks_apart() {
+    let stack = StackConfig {
+        cell: CellKind::Gru,
+        hidden_size: 6,
+        num_layers: 2,
+        bidirectional: false,
+        dropout: 0.5,
+    };
+    for feed in SeriesFeed::ALL {
+        let config = SeriesForecasterConfig { columns: 2, stack, horizon: 2, feed };
+        let (model, parameters) = build::<f32>(&config, 5);
+        let compute = Compute::sequential();
+        let noise = Some(Noise { seed: 3, first_step: 1 << 24 });
+        let run = |lengths: &[usize], probe: &Seen| {
+            // The first window has the same three rows whatever stands beside it.
+            let lengths = Lengths::new(lengths);
+            let mut x = Matrix::<f32>::zeros(2, lengths.columns());
+            for t in 0..3 {
+                x.as_mut().column(lengths.column(0, t)).copy_from_slice(&[0.3 * t as f32, 1.0]);
+            }
+            let mut tape = SeriesForecasterTape::default();
+            let x = x.as_ref();
+            let recorded =
+                model.forward(&compute, &parameters, x, None, &lengths, noise, &mut tape);
+            let first = recorded.outputs().column(0).to_vec();
+            let mut gradients = parameters.zeros_like();
+            model.backward(recorded, &compute, &parameters, &mut gradients, probe);
+            first
+        };
+        let seen = Seen::default();
+        assert_eq!(run(&[3, 3], &seen), run(&[3, 7], &Seen::default()), "{feed:?}");
+        let mut seen = seen.0.into_inner().unwrap();
+        seen.sort_unstable();
+        let encoder = (0..2).flat_map(|layer| (0..3).map(move |t| (layer, t)));
+        let decoder = (2..4).flat_map(|layer| (0..2).map(move |t| (layer, t)));
+        assert_eq!(seen, encoder.chain(decoder).collect::<Vec<_>>(), "{feed:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What a decoder reads while it learns to write: always the same token, what it wrote itself, or
 //! what it should have written.
 
+use recurrent_kernels::loss::IGNORED;
 use recurrent_kernels::random::{Generator, GeneratorState};
 use recurrent_kernels::{Columns, Real};
 use recurrent_topologies::{Lengths, TokenStream};
@@ -24,9 +25,13 @@ impl Targets {
     /// One target for each of `sequences`, in their order.
     ///
     /// # Panics
-    /// If there is no sequence, or one without tokens.
+    /// If there is no sequence, or one without tokens or with [`IGNORED`] among them.
     #[track_caller]
     pub fn new(sequences: &[impl AsRef<[u32]>], start: u32) -> Self {
+        let ignored = |tokens: &[u32]| tokens.contains(&IGNORED);
+        if let Some(at) = sequences.iter().position(|tokens| ignored(tokens.as_ref())) {
+            panic!("target {at} has a token to be ignored, which a decoder cannot read");
+        }
         let lengths: Vec<usize> = sequences.iter().map(|tokens| tokens.as_ref().len()).collect();
         let lengths = Lengths::new(&lengths);
         Targets { tokens: lengths.arrange(sequences), lengths, start }
@@ -211,7 +216,7 @@ impl Default for TeacherForcing {
 }
 
 /// Streams of the seed from here on hold coins: those below are other purposes'.
-const FIRST_COIN_STREAM: u64 = 1 << 32;
+const FIRST_COIN_STREAM: u64 = 1 << 63;
 
 /// A sequence has this many words for its coins: two for each time step.
 const WORDS_OF_A_SEQUENCE: u128 = 1 << 32;

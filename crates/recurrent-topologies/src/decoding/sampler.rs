@@ -34,7 +34,7 @@ pub enum SamplingError {
     NonFinite {
         /// The token.
         token: u32,
-        /// Its logit: NaN or infinity.
+        /// Its logit: NaN or infinity; minus infinity if no token can come.
         logit: f64,
     },
 }
@@ -71,7 +71,8 @@ impl<T: Real> Sampler<T> {
     /// minus infinity is a token that cannot come.
     ///
     /// # Errors
-    /// [`SamplingError::NonFinite`] if a logit is NaN or infinity.
+    /// [`SamplingError::NonFinite`] if a logit is NaN or infinity, or if no token is left that can
+    /// come.
     ///
     /// # Panics
     /// If no token is left.
@@ -90,6 +91,10 @@ impl<T: Real> Sampler<T> {
             return Err(SamplingError::NonFinite { token, logit: logit(token) });
         }
         self.order.sort_unstable_by(|&a, &b| logit(b).total_cmp(&logit(a)).then(a.cmp(&b)));
+        let best = self.order[0];
+        if logit(best) == f64::NEG_INFINITY {
+            return Err(SamplingError::NonFinite { token: best, logit: f64::NEG_INFINITY });
+        }
         if self.sampling.temperature == 0.0 {
             return Ok(self.order[0]);
         }
@@ -176,7 +181,9 @@ mod tests {
             let error = sampler.draw(&[0.0, broken], None, &mut generator).unwrap_err();
             assert!(matches!(error, SamplingError::NonFinite { token: 1, .. }), "{error}");
         }
-        assert_eq!(sampler.draw(&[f32::NEG_INFINITY, 0.0], None, &mut generator), Ok(1));
+        let impossible = f32::NEG_INFINITY;
+        assert_eq!(sampler.draw(&[impossible, 0.0], None, &mut generator), Ok(1));
+        assert!(sampler.draw(&[impossible, impossible, 0.0], Some(2), &mut generator).is_err());
     }
 
     #[test]

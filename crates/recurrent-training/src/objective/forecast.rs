@@ -125,7 +125,7 @@ impl<T: Real> Objective<T> for SeriesForecasterObjective<T> {
     type Batch = SeriesWindows<T>;
 
     /// # Panics
-    /// If the batch does not fit the model, or a window and what follows it have more than 2^24
+    /// If the batch does not fit the model, or a window or what follows it has more than 2^23
     /// steps, which would share dropout masks with the next batch.
     fn gradients(
         &mut self,
@@ -138,7 +138,7 @@ impl<T: Real> Objective<T> for SeriesForecasterObjective<T> {
     ) -> Loss {
         let SeriesForecasterObjective { model, seed, tape, losses } = self;
         let SeriesWindows { x, targets, lengths } = batch;
-        let first_step = first_time_step(step, lengths.steps() + model.config().horizon);
+        let first_step = first_time_step(step, 2 * lengths.steps().max(model.config().horizon));
         let noise = Some(Noise { seed: *seed, first_step });
         let (x, truth) = (x.as_ref(), Some(targets.as_ref()));
         let mut recorded = model.forward(compute, parameters, x, truth, lengths, noise, tape);
