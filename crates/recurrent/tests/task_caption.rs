@@ -35,7 +35,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn it_learns_to_say_what_it_sees() {
     let place = place();
-    place.done(&format!("{TRAIN} --epochs 30 --out run"));
+    place.done(&format!("{TRAIN} --condition every-step --epochs 30 --out run"));
     let report = json(&place.done("evaluate run --json"));
     assert_eq!(report["exact_match"], 1.0, "{report}");
     assert!((report["bleu"].as_f64().unwrap() - 100.0).abs() < 1e-9, "{report}");
@@ -50,7 +50,7 @@ fn it_learns_to_say_what_it_sees() {
     let said = place.done("predict run --input beside/input.txt");
     assert_eq!(said, "this is all green.\nthis is all blue.\n");
     let said =
-        json(&place.done("predict run --input beside/input.txt --json").lines().next().unwrap());
+        json(place.done("predict run --input beside/input.txt --json").lines().next().unwrap());
     assert_eq!([&said["image"], &said["caption"]], ["new.png", "this is all green."]);
     assert_eq!(said["captions"][0]["ended"], "end-token");
 
@@ -75,7 +75,7 @@ fn a_run_that_goes_on_and_other_threads_give_the_same_bytes() {
     for (name, options) in
         [("truth", ""), ("mixed", "--teacher-forcing 0.5"), ("dummy", "--feed dummy")]
     {
-        let train = format!("{TRAIN} {options} --condition every-step");
+        let train = format!("{TRAIN} {options} --condition first-input");
         place.done(&format!("{train} --epochs 2 --threads 1 --out {name}"));
         place.done(&format!("{train} --epochs 2 --threads 2 --out {name}-2"));
         place.assert_equal_runs(name, &format!("{name}-2"), &ALL[..2]);
