@@ -27,7 +27,9 @@ pub struct Beam {
 impl Beam {
     /// What sequences are compared by; the higher, the better.
     ///
-    ///     score = log p / ((5 + length) / 6)^alpha
+    /// ```text
+    /// score = log p / ((5 + length) / 6)^alpha
+    /// ```
     ///
     /// This is the length penalty of GNMT (Wu et al. 2016, equation 14, without its coverage). The
     /// length counts the end token.
