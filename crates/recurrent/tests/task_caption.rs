@@ -35,7 +35,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn it_learns_to_say_what_it_sees() {
     let place = place();
-    place.done(&format!("{TRAIN} --condition every-step --epochs 30 --out run"));
+    place.done(&format!("{TRAIN} --epochs 30 --out run"));
     let report = json(&place.done("evaluate run --json"));
     assert_eq!(report["exact_match"], 1.0, "{report}");
     assert!((report["bleu"].as_f64().unwrap() - 100.0).abs() < 1e-9, "{report}");

@@ -222,7 +222,7 @@ impl Task for Caption {
         Options {
             data: Some(PathBuf::from("builtin:captions")),
             tokens: Some(TokenKind::Word),
-            condition: Some(Condition::FirstInput),
+            condition: Some(Condition::EveryStep),
             hidden_size: Some(128),
             epochs: Some(20),
             batch_size: Some(32),
@@ -235,7 +235,7 @@ impl Task for Caption {
     fn settings(options: &Options) -> anyhow::Result<Settings> {
         let settings = Settings {
             image: ImageSettings::default(),
-            condition: options.condition.unwrap_or(Condition::FirstInput),
+            condition: options.condition.unwrap_or(Condition::EveryStep),
             tokens: options.token_settings()?,
             network: options.network(LENGTH)?,
             feed: options.decoder_feed()?,
