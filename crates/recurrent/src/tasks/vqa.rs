@@ -247,9 +247,9 @@ impl Task for Vqa {
             tokens: Some(TokenKind::Word),
             fusion: Some(FusionKind::Product),
             hidden_size: Some(128),
-            epochs: Some(12),
+            epochs: Some(20),
             batch_size: Some(64),
-            learning_rate: Some(0.002),
+            learning_rate: Some(0.001),
             schedule: Some(ScheduleKind::Cosine),
             ..Options::default()
         }
