@@ -5,14 +5,15 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 use serde::{Deserialize, Serialize};
 
-/// How two vectors become one. Each first goes through a linear map of its own, `u = W_u a + b_u` and
-/// `v = W_v b + b_v`.
+/// How two vectors u and v of one size become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fusion {
-    /// `u + v`. What is linear in the sum asks each vector on its own.
+    /// `u + v`. A linear map of the sum asks each vector on its own, so that a hidden layer is needed
+    /// to ask both at once.
     Sum,
-    /// `u v`, number by number: each vector says what counts of the other.
+    /// `u v`, number by number: each vector says what counts of the other, and a linear map of the
+    /// product asks both at once.
     Product,
     /// u above v: twice as many numbers.
     Concatenation,
@@ -32,12 +33,14 @@ impl Fusion {
     }
 }
 
-/// A fusion with its two linear maps.
+/// A fusion of two vectors, each of which goes through a linear map of its own if it has not the
+/// size that is fused: `u = W_u a + b_u`, else `u = a`, and v of b alike.
 #[derive(Clone, Copy, Debug)]
 pub struct FusionLayer {
     fusion: Fusion,
     size: usize,
-    maps: [Linear; 2],
+    input_sizes: [usize; 2],
+    maps: [Option<Linear>; 2],
 }
 
 /// What a [`FusionLayer`] leaves for backward.
@@ -61,15 +64,17 @@ impl<T: Real> Default for FusionTape<T> {
 
 impl FusionLayer {
     /// Adds the maps of two vectors with these names and sizes to a layout: `{name}.weight` and
-    /// `{name}.bias` of both. Each gives `size` numbers.
+    /// `{name}.bias` of each that has not `size` numbers.
     pub fn add(
         layout: &mut Layout,
         fusion: Fusion,
         inputs: [(&str, usize); 2],
         size: usize,
     ) -> Self {
-        let maps = inputs.map(|(name, input_size)| Linear::add(layout, name, input_size, size));
-        FusionLayer { fusion, size, maps }
+        let maps = inputs.map(|(name, input_size)| {
+            (input_size != size).then(|| Linear::add(layout, name, input_size, size))
+        });
+        FusionLayer { fusion, size, input_sizes: inputs.map(|(_, input_size)| input_size), maps }
     }
 
     /// Numbers in the fused vector: `size`, concatenated twice that.
@@ -82,7 +87,7 @@ impl FusionLayer {
 
     /// Fresh parameters by PyTorch's default for linear maps.
     pub fn initialize<T: Real>(&self, generator: &mut Generator, parameters: &mut Parameters<T>) {
-        for map in &self.maps {
+        for map in self.maps.iter().flatten() {
             initialize::linear(generator, parameters, map);
         }
     }
@@ -104,8 +109,13 @@ impl FusionLayer {
         self.assert_shapes(inputs, fused.as_ref());
         for (k, input) in inputs.into_iter().enumerate() {
             tape.mapped[k].resize(self.size, batch);
-            tape.packed[k].pack(compute.level(), &self.maps[k], parameters);
-            tape.packed[k].forward(compute, input, tape.mapped[k].as_mut());
+            match &self.maps[k] {
+                None => tape.mapped[k].as_mut().copy_from(input),
+                Some(map) => {
+                    tape.packed[k].pack(compute.level(), map, parameters);
+                    tape.packed[k].forward(compute, input, tape.mapped[k].as_mut());
+                }
+            }
         }
         for j in 0..batch {
             let [u, v] = [0, 1].map(|k| tape.mapped[k].as_ref().column(j));
@@ -146,7 +156,7 @@ impl FusionLayer {
         self.assert_shapes(inputs, d_fused);
         let FusionTape { mapped, d_mapped, .. } = tape;
         d_mapped.resize(self.size, d_fused.columns());
-        for (k, d_input) in d_inputs.into_iter().enumerate() {
+        for (k, mut d_input) in d_inputs.into_iter().enumerate() {
             for j in 0..d_fused.columns() {
                 let mut d_mapped = d_mapped.as_mut();
                 let (target, d_fused) = (d_mapped.column(j), d_fused.column(j));
@@ -162,14 +172,19 @@ impl FusionLayer {
                 }
             }
             let d_y = d_mapped.as_ref();
-            self.maps[k].backward(compute, parameters, inputs[k], d_y, gradients, d_input);
+            match &self.maps[k] {
+                None => d_input.add(d_y),
+                Some(map) => {
+                    map.backward(compute, parameters, inputs[k], d_y, gradients, d_input);
+                }
+            }
         }
     }
 
     #[track_caller]
     fn assert_shapes<T>(&self, inputs: [Columns<'_, T>; 2], fused: Columns<'_, T>) {
         let [a, b] = inputs;
-        let sizes = self.maps.map(|map| map.weight.columns());
+        let sizes = self.input_sizes;
         assert!(
             [a.rows(), b.rows()] == sizes
                 && fused.rows() == self.output_size()

@@ -27,9 +27,11 @@ pub struct ImageAnswererConfig {
     pub stack: StackConfig,
     /// How image and question become one vector.
     pub fusion: Fusion,
-    /// Numbers that image and question are each mapped to before they are fused, and numbers in the
-    /// hidden layer after it; at least 1.
+    /// Numbers that image and question each have when they are fused; at least 1.
     pub fused_size: usize,
+    /// Numbers in a hidden layer with relu between what is fused and the readout, at least 1, if there
+    /// is to be one ([`VisualQuestion`] says when).
+    pub hidden_layer: Option<usize>,
     /// Different answers; at least 1.
     pub classes: usize,
 }
@@ -41,12 +43,20 @@ impl ImageAnswererConfig {
     /// # Errors
     /// [`ConfigError`] names the first field that is out of range.
     pub fn build(&self) -> Result<ImageAnswerer, ConfigError> {
-        let &ImageAnswererConfig { question, stack, fusion, fused_size, classes, .. } = self;
+        let &ImageAnswererConfig { question, stack, fusion, fused_size, .. } = self;
+        let &ImageAnswererConfig { hidden_layer, classes, .. } = self;
         let mut layout = Layout::new();
         let image = ImageInput::add(&mut layout, "image.", &self.image)?;
         let image_size = image.output_size();
-        let answer =
-            VisualQuestionConfig { image_size, question, stack, fusion, fused_size, classes };
+        let answer = VisualQuestionConfig {
+            image_size,
+            question,
+            stack,
+            fusion,
+            fused_size,
+            hidden_layer,
+            classes,
+        };
         Ok(ImageAnswerer { config: self.clone(), image, answer: answer.build_upon(layout)? })
     }
 }
@@ -111,7 +121,9 @@ impl ImageAnswerer {
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
-    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), the rest by PyTorch's defaults.
+    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), what turns pixels into
+    /// features by [`ImageEncoder::initialize`](crate::ImageEncoder::initialize), the rest by PyTorch's
+    /// defaults.
     ///
     /// # Errors
     /// [`InitializationError`] if one of them is not for the cells of this model.
@@ -176,7 +188,8 @@ impl ImageAnswerer {
         let ImageAnswererRecorded { image, answer } = recorded;
         let ImageTape { input, d_features } = image;
         d_features.resize(self.image.output_size(), answer.outputs().columns());
-        let into = Some(d_features.as_mut());
+        d_features.as_mut_slice().fill(T::ZERO);
+        let into = d_features.as_mut();
         self.answer.backward(answer, compute, parameters, gradients, into, probe);
         self.image.backward(compute, parameters, input, d_features.as_ref(), gradients);
     }

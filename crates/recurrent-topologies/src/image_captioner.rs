@@ -108,7 +108,9 @@ impl ImageCaptioner {
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
-    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), the rest by PyTorch's defaults.
+    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), what turns pixels into
+    /// features by [`ImageEncoder::initialize`](crate::ImageEncoder::initialize), the rest by PyTorch's
+    /// defaults.
     ///
     /// # Errors
     /// [`InitializationError`] if one of them is not for the cells of this model.

@@ -53,7 +53,7 @@ pub struct ImageEncoderConfig {
     /// How many features an image has; at least 1.
     pub output_size: usize,
     /// Features are normalised over the image's own ([`LayerNorm`]): for those that a recurrent
-    /// network reads as its first input.
+    /// network reads.
     pub normalize: bool,
 }
 
@@ -217,12 +217,14 @@ impl ImageEncoder {
         self.config.output_size
     }
 
-    /// Fresh values for the encoder's parameters, by PyTorch's defaults.
+    /// Fresh values for the encoder's parameters: convolutions and linear map by
+    /// [`conv2d`](initialize::conv2d) and [`kaiming_normal`](initialize::kaiming_normal), which keep what passes
+    /// them as large as it was.
     pub fn initialize<T: Real>(&self, generator: &mut Generator, parameters: &mut Parameters<T>) {
         for stage in &self.stages {
             initialize::conv2d(generator, parameters, &stage.conv);
         }
-        initialize::linear(generator, parameters, &self.linear);
+        initialize::kaiming_normal(generator, parameters, &self.linear);
         if let Some(norm) = &self.norm {
             initialize::layer_norm(parameters, norm);
         }

@@ -93,7 +93,8 @@ impl ImageInput {
         self.size
     }
 
-    /// Fresh values for the parameters, by PyTorch's defaults.
+    /// Fresh values for the parameters ([`ImageEncoder::initialize`]; a normalisation by PyTorch's
+    /// defaults).
     pub fn initialize<T: Real>(&self, generator: &mut Generator, parameters: &mut Parameters<T>) {
         match &self.part {
             Part::Pixels(encoder) => encoder.initialize(generator, parameters),

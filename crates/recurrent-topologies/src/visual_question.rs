@@ -29,9 +29,11 @@ pub struct VisualQuestionConfig {
     pub stack: StackConfig,
     /// How image and question become one vector.
     pub fusion: Fusion,
-    /// Numbers that image and question are each mapped to before they are fused, and numbers in the
-    /// hidden layer after it; at least 1.
+    /// Numbers that image and question each have when they are fused ([`FusionLayer`]); at least 1.
     pub fused_size: usize,
+    /// Numbers in a hidden layer with relu between what is fused and the readout, at least 1; None:
+    /// the readout reads what is fused.
+    pub hidden_layer: Option<usize>,
     /// Different answers; at least 1.
     pub classes: usize,
 }
@@ -51,40 +53,45 @@ impl VisualQuestionConfig {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_upon(&self, mut layout: Layout) -> Result<VisualQuestion, ConfigError> {
-        let VisualQuestionConfig { image_size, question, stack, fusion, fused_size, classes } =
-            self;
+        let VisualQuestionConfig { image_size, question, stack, fusion, fused_size, .. } = self;
+        let VisualQuestionConfig { hidden_layer, classes, .. } = self;
         at_least_one("number of image features", *image_size)?;
         at_least_one("fused size", *fused_size)?;
+        hidden_layer.map_or(Ok(()), |size| at_least_one("size of the hidden layer", size))?;
         at_least_one("number of classes", *classes)?;
         let question =
             SequenceEncoder::add(&mut layout, "question.", *question, *stack, Pool::Last)?;
         let inputs = *image_size as f64 + question.output_size() as f64;
+        let (fused, classes) = (*fused_size as f64, *classes as f64);
+        let hidden = hidden_layer.unwrap_or_default() as f64;
         // No fusion gives more than twice the size.
-        let others = *fused_size as f64 * (inputs + 2.0 * *fused_size as f64 + *classes as f64);
+        let others = fused * inputs + 2.0 * fused * (hidden + classes) + hidden * classes;
         countable(layout.count() as f64 + others)?;
 
         let inputs = [("fusion.image", *image_size), ("fusion.question", question.output_size())];
         let fusion = FusionLayer::add(&mut layout, *fusion, inputs, *fused_size);
-        let hidden = Linear::add(&mut layout, "hidden", fusion.output_size(), *fused_size);
-        let readout = Linear::add(&mut layout, "readout", *fused_size, *classes);
+        let fused = fusion.output_size();
+        let hidden = hidden_layer.map(|size| Linear::add(&mut layout, "hidden", fused, size));
+        let read = hidden_layer.unwrap_or(fused);
+        let readout = Linear::add(&mut layout, "readout", read, self.classes);
         let (config, layout) = (self.clone(), Arc::new(layout));
         Ok(VisualQuestion { config, layout, question, fusion, hidden, readout })
     }
 }
 
-/// An encoder for questions, a fusion with an image's features, a hidden layer with relu, and a
-/// linear readout.
+/// An encoder for questions, a fusion with an image's features, a hidden layer with relu if there is
+/// to be one, and a linear readout.
 ///
-/// The hidden layer is always there. Without it the logits of a fusion by sum would be what the
-/// image says plus what the question says, and whether an image shows what is asked for cannot be
-/// said that way.
+/// Without a hidden layer the logits of a fusion by sum or concatenation are what the image says plus
+/// what the question says, and whether an image shows what is asked for cannot be said that way. A
+/// product asks both at once, and needs none.
 #[derive(Clone, Debug)]
 pub struct VisualQuestion {
     config: VisualQuestionConfig,
     layout: Arc<Layout>,
     question: SequenceEncoder,
     fusion: FusionLayer,
-    hidden: Linear,
+    hidden: Option<Linear>,
     readout: Linear,
 }
 
@@ -105,7 +112,6 @@ struct AnswerTape<T> {
     logits: Matrix<T>,
     d_hidden: Matrix<T>,
     d_fused: Matrix<T>,
-    d_image: Matrix<T>,
     d_question: Matrix<T>,
 }
 
@@ -121,7 +127,6 @@ impl<T: Real> Default for VisualQuestionTape<T> {
             logits: empty(),
             d_hidden: empty(),
             d_fused: empty(),
-            d_image: empty(),
             d_question: empty(),
         };
         VisualQuestionTape { question: SequenceEncoderTape::default(), answer }
@@ -184,7 +189,9 @@ impl VisualQuestion {
         parameters.assert_layout(&self.layout);
         self.question.initialize(generator, parameters, initialization, forget_bias)?;
         self.fusion.initialize(generator, parameters);
-        initialize::linear(generator, parameters, &self.hidden);
+        if let Some(hidden) = &self.hidden {
+            initialize::linear(generator, parameters, hidden);
+        }
         initialize::linear(generator, parameters, &self.readout);
         Ok(())
     }
@@ -234,22 +241,24 @@ impl VisualQuestion {
         let inputs = [image, question.output()];
         self.fusion.forward(compute, parameters, inputs, fused.as_mut(), fusion);
 
-        packed_hidden.pack(level, &self.hidden, parameters);
-        hidden.resize(self.config.fused_size, batch);
-        packed_hidden.forward(compute, fused.as_ref(), hidden.as_mut());
-        for x in hidden.as_mut_slice() {
-            *x = relu(*x);
+        let mut read = fused.as_ref();
+        if let Some(layer) = &self.hidden {
+            packed_hidden.pack(level, layer, parameters);
+            hidden.resize(layer.weight.rows(), batch);
+            packed_hidden.forward(compute, read, hidden.as_mut());
+            hidden.as_mut_slice().iter_mut().for_each(|x| *x = relu(*x));
+            read = hidden.as_ref();
         }
 
         packed_readout.pack(level, &self.readout, parameters);
         logits.resize(self.config.classes, batch);
-        packed_readout.forward(compute, hidden.as_ref(), logits.as_mut());
+        packed_readout.forward(compute, read, logits.as_mut());
         VisualQuestionRecorded { question, answer, image }
     }
 
-    /// Undoes [`forward`](Self::forward): adds to the gradients of the parameters, and writes that of
-    /// the image's features to `d_image`, if it is wanted: `image_size` x batch. The recorded logits
-    /// must have been turned into their gradient.
+    /// Undoes [`forward`](Self::forward): adds to the gradients of the parameters and of the image's
+    /// features, `d_image`: `image_size` x batch. The recorded logits must have been turned into their
+    /// gradient.
     ///
     /// # Panics
     /// If parameters or gradients are another model's, or `d_image` has another shape.
@@ -260,34 +269,41 @@ impl VisualQuestion {
         compute: &Compute,
         parameters: &Parameters<T>,
         gradients: &mut Parameters<T>,
-        d_image: Option<ColumnsMut<'_, T>>,
+        d_image: ColumnsMut<'_, T>,
         probe: &impl Probe<T>,
     ) {
         parameters.assert_layout(&self.layout);
         gradients.assert_layout(&self.layout);
         let VisualQuestionRecorded { question, answer, image } = recorded;
-        let AnswerTape { fusion, fused, hidden, logits, .. } = answer;
+        let AnswerTape { fusion, fused, hidden, logits, d_hidden, d_fused, d_question, .. } =
+            answer;
         let batch = logits.columns();
-        zeros(&mut answer.d_hidden, hidden.rows(), batch);
-        zeros(&mut answer.d_fused, fused.rows(), batch);
-        zeros(&mut answer.d_image, image.rows(), batch);
-        zeros(&mut answer.d_question, question.output().rows(), batch);
+        zeros(d_fused, fused.rows(), batch);
+        zeros(d_question, question.output().rows(), batch);
 
-        let (x, d_y, d_x) = (hidden.as_ref(), logits.as_ref(), answer.d_hidden.as_mut());
-        self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
-        for (d, &y) in answer.d_hidden.as_mut_slice().iter_mut().zip(hidden.as_slice()) {
-            *d *= relu_slope(y);
+        let d_y = logits.as_ref();
+        match &self.hidden {
+            None => {
+                let (x, d_x) = (fused.as_ref(), d_fused.as_mut());
+                self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
+            }
+            Some(layer) => {
+                zeros(d_hidden, hidden.rows(), batch);
+                let (x, d_x) = (hidden.as_ref(), d_hidden.as_mut());
+                self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
+                for (d, &y) in d_hidden.as_mut_slice().iter_mut().zip(hidden.as_slice()) {
+                    *d *= relu_slope(y);
+                }
+                let (x, d_y, d_x) = (fused.as_ref(), d_hidden.as_ref(), d_fused.as_mut());
+                layer.backward(compute, parameters, x, d_y, gradients, d_x);
+            }
         }
-        let (d_y, d_x) = (answer.d_hidden.as_ref(), answer.d_fused.as_mut());
-        self.hidden.backward(compute, parameters, fused.as_ref(), d_y, gradients, d_x);
 
-        let (inputs, d_fused) = ([image, question.output()], answer.d_fused.as_ref());
-        let d_inputs = [answer.d_image.as_mut(), answer.d_question.as_mut()];
+        let inputs = [image, question.output()];
+        let d_inputs = [d_image, d_question.as_mut()];
+        let d_fused = d_fused.as_ref();
         self.fusion.backward(compute, parameters, inputs, d_fused, fusion, gradients, d_inputs);
-        if let Some(mut d_image) = d_image {
-            d_image.copy_from(answer.d_image.as_ref());
-        }
-        let d_question = answer.d_question.as_ref();
+        let d_question = d_question.as_ref();
         self.question.backward(question, compute, parameters, d_question, gradients, probe);
     }
 }

@@ -85,10 +85,19 @@ fn captioner<T: Real>(config: &ImageCaptionerConfig, seed: u64) -> (ImageCaption
 
 fn answerers() -> impl Strategy<Value = ImageAnswererConfig> {
     let fusions = prop::sample::select(&Fusion::ALL[..]);
-    (image_inputs(), 2usize..8, encodings(), stacks(true), fusions, 1usize..5, 1usize..4).prop_map(
-        |(image, vocabulary_size, encoding, stack, fusion, fused_size, classes)| {
+    let fused = (fusions, 1usize..5, prop::option::of(1usize..5));
+    (image_inputs(), 2usize..8, encodings(), stacks(true), fused, 1usize..4).prop_map(
+        |(image, vocabulary_size, encoding, stack, (fusion, fused_size, hidden_layer), classes)| {
             let question = InputConfig::Tokens { vocabulary_size, encoding };
-            ImageAnswererConfig { image, question, stack, fusion, fused_size, classes }
+            ImageAnswererConfig {
+                image,
+                question,
+                stack,
+                fusion,
+                fused_size,
+                hidden_layer,
+                classes,
+            }
         },
     )
 }
@@ -320,7 +329,15 @@ fn images_come_first_and_sizes_are_checked() {
 
     let question = InputConfig::Tokens { vocabulary_size: 4, encoding };
     let (fusion, fused_size, classes) = (Fusion::Sum, 5, 2);
-    let config = ImageAnswererConfig { image, question, stack, fusion, fused_size, classes };
+    let config = ImageAnswererConfig {
+        image,
+        question,
+        stack,
+        fusion,
+        fused_size,
+        hidden_layer: None,
+        classes,
+    };
     let layout = config.build().unwrap().layout().clone();
     assert_eq!(layout.entries()[10].name, "question.rnn.weight_ih_l0");
 }

@@ -17,14 +17,18 @@ use support::{Sequences, compare_parameters, hold_bits, hold_gradients, inputs, 
 
 fn configs() -> impl Strategy<Value = VisualQuestionConfig> {
     let fusions = prop::sample::select(&Fusion::ALL[..]);
-    (1usize..5, inputs(), stacks(true), fusions, 1usize..5, 1usize..4).prop_map(
-        |(image_size, question, stack, fusion, fused_size, classes)| VisualQuestionConfig {
-            image_size,
-            question,
-            stack,
-            fusion,
-            fused_size,
-            classes,
+    let hidden_layers = prop::option::of(1usize..5);
+    (1usize..5, inputs(), stacks(true), fusions, 1usize..5, hidden_layers, 1usize..4).prop_map(
+        |(image_size, question, stack, fusion, fused_size, hidden_layer, classes)| {
+            VisualQuestionConfig {
+                image_size,
+                question,
+                stack,
+                fusion,
+                fused_size,
+                hidden_layer,
+                classes,
+            }
         },
     )
 }
@@ -50,14 +54,17 @@ fn gradients_agree_with_central_differences() {
         let noise = Some(Noise { seed: 3, first_step: 9 });
         let mut tape = VisualQuestionTape::default();
         let mut gradients = parameters.zeros_like();
-        // What is wanted is written, not added.
+        // Gradients are added to what is there.
         let mut d_image = image.clone();
         let (columns, reading) = (image.as_ref(), x.reading());
         let mut recorded =
             model.forward(&compute, &parameters, columns, reading, &lengths, noise, &mut tape);
         recorded.outputs_mut().copy_from(weights.as_ref());
-        let d_columns = Some(d_image.as_mut());
+        let d_columns = d_image.as_mut();
         model.backward(recorded, &compute, &parameters, &mut gradients, d_columns, &());
+        for (d, there) in d_image.as_mut_slice().iter_mut().zip(image.as_slice()) {
+            *d -= there;
+        }
 
         let mut loss = |parameters: &Parameters<f64>, image: &Matrix<f64>| {
             let (columns, reading) = (image.as_ref(), x.reading());
@@ -140,10 +147,19 @@ proptest! {
             layer.forward(&compute, &parameters, [a, b], fused.as_mut(), &mut tape);
             let mut values = Vec::new();
             parameters.visit(|entry, numbers| values.push((entry.clone(), numbers.to_vec())));
-            // W x + b, as the sum says it; parameters lie weight, bias, weight, bias.
+            // W x + b, as the sum says it, of what has not the size; parameters lie weight, bias,
+            // weight, bias.
+            let value = |name: String| {
+                values.iter().find(|(entry, _)| entry.name == name).map(|(_, numbers)| numbers)
+            };
             let mapped = |k: usize, r: usize, j: usize| {
-                let x = inputs[k].as_ref().column(j);
-                let (weight, bias) = (&values[2 * k].1, &values[2 * k + 1].1);
+                let (x, name) = (inputs[k].as_ref().column(j), ["a", "b"][k]);
+                let map = [".weight", ".bias"].map(|kind| value(format!("{name}{kind}")));
+                let [Some(weight), Some(bias)] = map else {
+                    assert_eq!((x.len(), map), (size, [None, None]));
+                    return x[r];
+                };
+                assert_ne!(x.len(), size);
                 bias[r] + (0..x.len()).map(|c| weight[c * size + r] * x[c]).sum::<f64>()
             };
             for j in 0..batch {
@@ -176,8 +192,25 @@ fn large(fusion: Fusion) -> VisualQuestionConfig {
         },
         fusion,
         fused_size: 33,
+        hidden_layer: Some(21),
         classes: 5,
     }
+}
+
+/// Vectors of the size that is fused are fused as they are, and a readout needs no hidden layer.
+#[test]
+fn what_is_not_needed_is_not_there() {
+    let config = VisualQuestionConfig {
+        image_size: 74,
+        fused_size: 74,
+        hidden_layer: None,
+        ..large(Fusion::Concatenation)
+    };
+    let layout = config.build().unwrap().layout().clone();
+    let [.., before, weight, bias] = layout.entries() else { unreachable!() };
+    assert!(before.name.starts_with("question."), "{}", before.name);
+    assert_eq!((weight.name.as_str(), bias.name.as_str()), ("readout.weight", "readout.bias"));
+    assert_eq!((weight.slot.rows(), weight.slot.columns()), (5, 2 * 74));
 }
 
 #[test]
@@ -200,7 +233,7 @@ fn bits_depend_on_neither_level_nor_threads() {
             let y = recorded.outputs();
             let y = Matrix::from_fn(y.rows(), y.columns(), |r, j| y.column(j)[r]);
             let mut d_image = Matrix::zeros(config.image_size, 50);
-            let d_columns = Some(d_image.as_mut());
+            let d_columns = d_image.as_mut();
             model.backward(recorded, compute, &parameters, &mut gradients, d_columns, &());
             (y, gradients, d_image)
         });
@@ -236,6 +269,8 @@ fn a_model_is_built_upon_the_layout_of_another() {
     let refused = |config: VisualQuestionConfig| config.build().unwrap_err().to_string();
     let message = refused(VisualQuestionConfig { fused_size: 0, ..large(Fusion::Sum) });
     assert_eq!(message, "fused size must be at least 1");
+    let message = refused(VisualQuestionConfig { hidden_layer: Some(0), ..large(Fusion::Sum) });
+    assert_eq!(message, "size of the hidden layer must be at least 1");
     let message = refused(VisualQuestionConfig { image_size: 0, ..large(Fusion::Sum) });
     assert_eq!(message, "number of image features must be at least 1");
 }

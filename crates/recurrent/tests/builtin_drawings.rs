@@ -197,7 +197,7 @@ fn every_answer_is_seen_in_the_drawing() {
     let mut owner = HashMap::new();
     for part in Part::ALL {
         let rows = builtin::shapes(SEED, part);
-        assert_eq!(rows.len(), if part == Part::Train { 24_000 } else { 1_000 });
+        assert_eq!(rows.len(), if part == Part::Train { 40_000 } else { 1_000 });
         for pair in rows.chunks(2) {
             assert!(std::sync::Arc::ptr_eq(&pair[0].0, &pair[1].0));
             let objects = look(&pair[0].0);

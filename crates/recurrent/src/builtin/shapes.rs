@@ -9,7 +9,7 @@ use super::{
 use std::sync::Arc;
 
 /// Rows of a drawing of 32 by 32 pixels, a question about it and the answer: "is there a red
-/// circle?" "yes". Two neighbouring rows share a drawing of two to four objects: 12,000 drawings to
+/// circle?" "yes". Two neighbouring rows share a drawing of two to four objects: 20,000 drawings to
 /// train, 500 each to validate and test, and twice as many rows.
 ///
 /// The answers to each question are evenly spread: yes as often as no, every colour and shape as
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// another.
 pub fn shapes(seed: u64, part: Part) -> Vec<(Arc<Drawing>, String, String)> {
     let chance = &mut Chance::of_part(seed, "shapes", part);
-    let drawings = part.of([12_000, 500, 500]);
+    let drawings = part.of([20_000, 500, 500]);
     let mut rows = Vec::with_capacity(2 * drawings);
     while rows.len() < 2 * drawings {
         // What is asked and answered comes first and the scene after it; so no answer is more

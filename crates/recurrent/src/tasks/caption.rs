@@ -199,7 +199,7 @@ const LENGTH: usize = 20;
 /// The model of these settings, with so many tokens beside start and end.
 fn config(settings: &Settings, pictures: &PictureCodec, words: usize) -> ImageCaptionerConfig {
     ImageCaptionerConfig {
-        image: pictures.input(&settings.image),
+        image: pictures.input(&settings.image, true),
         condition: settings.condition,
         vocabulary_size: words + 2,
         encoding: settings.tokens.encoding,
@@ -224,7 +224,7 @@ impl Task for Caption {
             tokens: Some(TokenKind::Word),
             condition: Some(Condition::EveryStep),
             hidden_size: Some(128),
-            epochs: Some(20),
+            epochs: Some(12),
             batch_size: Some(32),
             learning_rate: Some(0.002),
             schedule: Some(ScheduleKind::Cosine),

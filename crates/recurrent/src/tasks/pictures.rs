@@ -183,9 +183,9 @@ impl PictureCodec {
         Matrix::from_columns(numbers, rows, columns)
     }
 
-    /// How pictures enter a model. Features are normalised: a network that reads them as they come
-    /// learns far worse.
-    pub fn input(&self, settings: &ImageSettings) -> ImageInputConfig {
+    /// How pictures enter a model. Given features are normalised, because nobody knows how large they
+    /// are; those of the model's own encoder if `normalize` says so.
+    pub fn input(&self, settings: &ImageSettings, normalize: bool) -> ImageInputConfig {
         match self.shape {
             PictureShape::Image { height, width } => ImageInputConfig::Pixels(ImageEncoderConfig {
                 height,
@@ -193,7 +193,7 @@ impl PictureCodec {
                 channels: CHANNELS,
                 convolutions: settings.convolutions.clone(),
                 output_size: settings.features,
-                normalize: true,
+                normalize,
             }),
             PictureShape::Features { size } => ImageInputConfig::Features { size, normalize: true },
         }

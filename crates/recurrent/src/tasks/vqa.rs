@@ -221,11 +221,14 @@ fn config(
     answers: usize,
 ) -> ImageAnswererConfig {
     ImageAnswererConfig {
-        image: pictures.input(&settings.image),
+        // A product of normalised features learns slower, and less.
+        image: pictures.input(&settings.image, false),
         question: settings.tokens.input(words),
         stack: settings.network.stack(),
         fusion: settings.fusion,
-        fused_size: settings.network.hidden_size,
+        fused_size: settings.network.stack().output_size(),
+        // Only a product asks image and question at once.
+        hidden_layer: (settings.fusion != Fusion::Product).then_some(settings.network.hidden_size),
         classes: answers,
     }
 }
@@ -247,9 +250,8 @@ impl Task for Vqa {
             tokens: Some(TokenKind::Word),
             fusion: Some(FusionKind::Product),
             hidden_size: Some(128),
-            epochs: Some(20),
-            batch_size: Some(64),
-            learning_rate: Some(0.001),
+            epochs: Some(10),
+            learning_rate: Some(0.003),
             schedule: Some(ScheduleKind::Cosine),
             ..Options::default()
         }
