@@ -50,6 +50,15 @@ impl TokenKind {
             TokenKind::Byte => "bytes",
         }
     }
+
+    /// How many tokens a text has.
+    pub fn count(self, text: &str) -> usize {
+        match self {
+            TokenKind::Char => text.chars().count(),
+            TokenKind::Word => words::split(text).count(),
+            TokenKind::Byte => text.len(),
+        }
+    }
 }
 
 impl fmt::Display for TokenKind {

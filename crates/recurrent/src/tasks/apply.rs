@@ -4,8 +4,10 @@ use std::io::BufRead;
 use std::path::Path;
 
 use anyhow::Context;
+use recurrent_kernels::{Columns, Compute, Matrix, loss};
 use serde_json::Value;
 
+use crate::data::Labels;
 use crate::options::usage;
 
 /// What a prediction reads.
@@ -84,6 +86,18 @@ impl Predict {
         }
     }
 
+    /// Refuses to show what lies between a source and a result, with the reason why there is none.
+    ///
+    /// # Errors
+    /// Wrong usage, naming the option.
+    pub fn require_nothing_shown(&self, reason: &str) -> anyhow::Result<()> {
+        let shown = [("context", self.show_context), ("attention", self.show_attention)];
+        match shown.into_iter().find(|&(_, given)| given) {
+            None => Ok(()),
+            Some((name, _)) => Err(usage(format!("--show-{name}: {reason}; drop it"))),
+        }
+    }
+
     /// Refuses every option but `--top` for a task whose results are no sequences.
     ///
     /// # Errors
@@ -134,4 +148,48 @@ pub struct Prediction {
     pub text: String,
     /// For a program: an object.
     pub json: Value,
+}
+
+/// What a model that gives labels says of one piece of input: the labels with their probabilities,
+/// the likeliest first.
+pub struct Ranking<'l> {
+    labels: Vec<(f32, &'l str)>,
+    top: Option<usize>,
+}
+
+impl<'l> Ranking<'l> {
+    /// That of the logits in a single column, with as many labels as `--top` says, or all.
+    pub fn new(
+        compute: &Compute,
+        logits: Columns<'_, f32>,
+        labels: &'l Labels,
+        top: Option<usize>,
+    ) -> Ranking<'l> {
+        let mut column = Matrix::zeros(labels.len(), 1);
+        column.as_mut().copy_from(logits);
+        loss::softmax(compute.level(), column.as_mut());
+        let names = labels.names().iter().map(String::as_str);
+        let mut labels: Vec<(f32, &str)> = column.as_slice().iter().copied().zip(names).collect();
+        // The sort is stable: of equally likely labels the first stays first.
+        labels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        labels.truncate(top.unwrap_or(labels.len()));
+        Ranking { labels, top }
+    }
+
+    /// The likeliest label.
+    pub fn best(&self) -> Option<&'l str> {
+        self.labels.first().map(|&(_, name)| name)
+    }
+
+    /// The probabilities under the names of their labels, for a program.
+    pub fn probabilities(&self) -> Value {
+        let named = |&(p, name): &(f32, &str)| (name.to_owned(), Value::from(p));
+        Value::Object(self.labels.iter().map(named).collect())
+    }
+
+    /// The likeliest label with its probability for a person, or as many as `--top` says.
+    pub fn text(&self) -> String {
+        let shown = self.labels.iter().take(self.top.unwrap_or(1));
+        shown.map(|(p, name)| format!("{name} {p:.4}")).collect::<Vec<_>>().join(", ")
+    }
 }
