@@ -126,7 +126,10 @@ fn series_and_folders_are_learnt_too() {
     // An example that is too long is not learnt from.
     place.done(&format!("{train} --max-length 4 --epochs 1 --out short"));
     let ended = place.run(&format!("{train} --max-length 3 --out none"));
-    assert_one_line(&ended.stderr, "--max-length: every example of names has more than 3 characters");
+    assert_one_line(
+        &ended.stderr,
+        "--max-length: every example of names has more than 3 characters",
+    );
 }
 
 #[test]

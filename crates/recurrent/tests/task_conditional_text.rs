@@ -108,6 +108,23 @@ fn equal_runs_write_equal_bytes() {
 }
 
 #[test]
+fn a_text_that_does_not_end_is_twice_as_long_as_the_longest_that_was_learnt() {
+    let place = place();
+    let help = place.done("generate --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("conditional-text: twice the longest text of its training"), "{help}");
+    // A model that has learnt next to nothing ends a text by chance alone.
+    place.done(&format!("{} --steps 1 --out run", TRAIN.replace("0.02", "0.000001")));
+    let longest = |arguments: &str| {
+        let texts = place.done(&format!("generate run --label low --count 64 {arguments}"));
+        texts.lines().map(|text| text.chars().count()).max().unwrap()
+    };
+    // The longest name has 6 letters.
+    assert_eq!(longest(""), 12);
+    assert!(longest("--length 40") > 12);
+}
+
+#[test]
 fn what_is_wrong_is_said_in_a_line() {
     let place = place();
     place.done(&format!("{TRAIN} --epochs 1 --out run"));

@@ -129,8 +129,8 @@ pub struct Generate {
     pub prompt: Option<String>,
     /// What to write about.
     pub label: Option<String>,
-    /// The most tokens to write.
-    pub length: usize,
+    /// The most tokens to write; where it is not given, the task says.
+    pub length: Option<usize>,
     /// How many texts.
     pub count: usize,
     /// How the next token is drawn.

@@ -43,6 +43,9 @@ pub struct Settings {
     pub sequence_length: usize,
 }
 
+/// Tokens that are written where nothing else is said.
+const LENGTH: usize = 500;
+
 /// The longest window: dropout masks of different steps would meet beyond it.
 const MOST_STEPS: usize = 1 << 24;
 
@@ -232,7 +235,7 @@ impl Task for LanguageModel {
         (0..how.count)
             .map(|_| {
                 let mut tokens = prompt.clone();
-                tokens.extend(writer.write(&prompt, how.length)?);
+                tokens.extend(writer.write(&prompt, how.length.unwrap_or(LENGTH))?);
                 let text = self.codec.decode(&tokens);
                 let json = json!({ "text": text });
                 Ok(Prediction { text, json })

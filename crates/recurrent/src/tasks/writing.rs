@@ -124,7 +124,7 @@ impl Writer<'_> {
         stream: impl FnOnce(usize) -> DecoderStream<f32>,
     ) -> anyhow::Result<Vec<Hypothesis>> {
         let constraints = self
-            .constraints(how.length, how.prompt.as_deref())
+            .constraints(how.length.unwrap_or(self.max_length()), how.prompt.as_deref())
             .map_err(|error| usage(format!("--prompt: {error}")))?;
         constraints.check().map_err(usage)?;
         if let Some(width) = how.beam {
