@@ -242,6 +242,8 @@ pub struct Data<T: Task> {
     pub train: T::Examples,
     /// The part to be judged on.
     pub held_out: T::Examples,
+    /// How many examples are too long to learn from, in a line, if there are any.
+    pub left_out: Option<String>,
 }
 
 /// The figures of an evaluation; as JSON they are an object.

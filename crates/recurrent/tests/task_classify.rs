@@ -124,7 +124,12 @@ fn series_and_folders_are_learnt_too() {
     let said = predicted(&place, "predict names-run", "aab\nxxy\n");
     assert!(said.starts_with("ab ") && said.contains("\nxy "), "{said}");
     // An example that is too long is not learnt from.
-    place.done(&format!("{train} --max-length 4 --epochs 1 --out short"));
+    let ended = place.run(&format!("{train} --max-length 4 --epochs 1 --out short"));
+    assert!(ended.stderr.contains("\n2 examples of more than 4 characters are left out\n"));
+    let ended = place.run(&format!("-q {train} --max-length 4 --epochs 1 --out quiet"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let ended = place.run(&format!("{train} --max-length 7 --epochs 1 --out all"));
+    assert!(!ended.stderr.contains("left out"), "{}", ended.stderr);
     let ended = place.run(&format!("{train} --max-length 3 --out none"));
     assert_one_line(
         &ended.stderr,

@@ -92,6 +92,21 @@ fn a_folder_of_labels_is_the_same_data() {
 }
 
 #[test]
+fn texts_that_are_too_long_are_left_out_and_counted() {
+    let place = place();
+    place.write("some.csv", "text,label\nabcdef,low\nab,low\nxy,high\nx,high\nya,high\nb,low\n");
+    // Nothing is held out of a file that is not split.
+    let train = format!("{} --valid names.csv --epochs 1", TRAIN.replace("names.csv", "some.csv"));
+    let ended = place.run(&format!("{train} --max-length 5 --out run"));
+    let line = "\n1 text of more than 5 characters is left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    let ended = place.run(&format!("{train} --max-length 1 --out short"));
+    let line = "\n4 texts of more than 1 characters are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    assert!(place.run("resume short --epochs 2").stderr.contains(line));
+}
+
+#[test]
 fn equal_runs_write_equal_bytes() {
     let place = place();
     let train = format!("{TRAIN} --teacher-forcing 0.7 --num-layers 2 --dropout 0.3");

@@ -171,4 +171,8 @@ fn what_is_wrong_is_said_in_a_line() {
     ] {
         refused(&place, &format!("{TRAIN} {options} --out no"), 2, part);
     }
+    // 36 of all sources have four characters.
+    let ended = place.run(&format!("{TRAIN} --valid pairs.tsv --max-length 3 --steps 1 --out run"));
+    let line = "\n36 pairs of more than 3 characters are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
 }

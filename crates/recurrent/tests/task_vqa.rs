@@ -128,4 +128,7 @@ fn what_is_no_use_is_refused_with_a_reason() {
     refused(&format!("{TRAIN} --feed truth --out other"), 2, "--feed: vqa has no such option");
     let part = "--max-length: every question of train.tsv has more than 2 words; raise it";
     refused(&format!("{TRAIN} --max-length 2 --out other"), 2, part);
+    let ended = place.run(&format!("{TRAIN} --max-length 4 --steps 1 --out short"));
+    let line = "\n48 questions of more than 4 words are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
 }

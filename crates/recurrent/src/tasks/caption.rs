@@ -232,11 +232,11 @@ impl Task for Caption {
         let name = options.data_name()?;
         let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
         let length = |written: &Written| kind.count(&written.caption);
-        keep_short((name, "caption"), &mut train, most, kind.plural(), length)?;
+        let left_out = keep_short((name, "caption"), &mut train, most, kind.plural(), length)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
         let train = codec.examples(name, train)?;
         let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {

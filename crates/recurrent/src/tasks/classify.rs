@@ -172,8 +172,9 @@ impl Task for Classify {
         let (mut train, held_out) = (codec.examples(&train)?, codec.examples(&held_out)?);
         let ([_, unit], most) = (codec.step_name(), settings.tokens.max_length);
         let length = |example: &Example| example.steps.count();
-        keep_short((options.data_name()?, "example"), &mut train, most, unit, length)?;
-        Ok(Data { codec, train, held_out })
+        let left_out =
+            keep_short((options.data_name()?, "example"), &mut train, most, unit, length)?;
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {

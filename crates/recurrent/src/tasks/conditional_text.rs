@@ -222,7 +222,8 @@ impl Task for ConditionalText {
         )?;
         let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
         let length = |written: &Written| kind.count(&written.text);
-        keep_short((options.data_name()?, "text"), &mut train, most, kind.plural(), length)?;
+        let left_out =
+            keep_short((options.data_name()?, "text"), &mut train, most, kind.plural(), length)?;
         let name = options.data_name()?.display().to_string();
         let codec = match codec {
             Some(codec) => codec,
@@ -243,7 +244,7 @@ impl Task for ConditionalText {
                 DataError::NoExamples { name: format!("{valid}, the part held out") }.into()
             );
         }
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {

@@ -10,6 +10,7 @@ use recurrent_kernels::{Columns, Compute, loss};
 use crate::builtin::Part;
 use crate::data::{self, Source, source, split_by_key};
 use crate::options::{Options, usage};
+use crate::run::thousands;
 
 /// The examples of a training and those held out, by the rule of all tasks: those of `--valid`; of
 /// built-in data the validation part; of a file a tenth of its inputs, so that no input is on both
@@ -48,7 +49,8 @@ pub fn read_test<E>(
 }
 
 /// Leaves out of a training the examples whose length is above `--max-length`; `name` is the data
-/// as the person named them, `what` one example, `unit` what a length counts.
+/// as the person named them, `what` one example, `unit` what a length counts. If there are any, a line
+/// says how many.
 ///
 /// # Errors
 /// Wrong usage if that leaves none.
@@ -58,16 +60,21 @@ pub fn keep_short<E>(
     most: Option<usize>,
     unit: &str,
     length: impl Fn(&E) -> usize,
-) -> anyhow::Result<()> {
-    let Some(most) = most else { return Ok(()) };
+) -> anyhow::Result<Option<String>> {
+    let Some(most) = most else { return Ok(None) };
+    let all = examples.len();
     examples.retain(|example| length(example) <= most);
-    match examples.is_empty() {
-        false => Ok(()),
-        true => Err(usage(format!(
+    if examples.is_empty() {
+        return Err(usage(format!(
             "--max-length: every {what} of {} has more than {most} {unit}; raise it",
             name.display()
-        ))),
+        )));
     }
+    let left_out = |count: usize| match count {
+        1 => format!("1 {what} of more than {most} {unit} is left out"),
+        _ => format!("{} {what}s of more than {most} {unit} are left out", thousands(count)),
+    };
+    Ok(Some(all - examples.len()).filter(|&count| count > 0).map(left_out))
 }
 
 /// How the columns of a file are found.

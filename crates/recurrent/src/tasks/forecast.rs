@@ -167,7 +167,7 @@ impl Task for Forecast {
         let (train, held_out, reach) = rows::read_parts(options, settings)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
         let (train, held_out) = (codec.rows(train, settings.window)?, codec.rows(held_out, reach)?);
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Rows> {

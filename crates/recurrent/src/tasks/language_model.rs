@@ -144,7 +144,7 @@ impl Task for LanguageModel {
         };
         corpus.require_window(settings.learning.batch_size, settings.sequence_length)?;
         let Corpus { vocabulary, train, valid, .. } = corpus;
-        Ok(Data { codec: vocabulary, train, held_out: valid })
+        Ok(Data { codec: vocabulary, train, held_out: valid, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<u32>> {

@@ -204,7 +204,7 @@ impl Task for Tag {
             None => Codec::learn(&options.data_name()?.display().to_string(), &train, settings)?,
         };
         let (train, held_out) = (codec.examples(train), codec.examples(held_out));
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<Example>> {

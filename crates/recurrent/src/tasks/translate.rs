@@ -300,10 +300,11 @@ impl Task for Translate {
         )?;
         let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
         let longer = |pair: &Written| pair.iter().map(|text| kind.count(text)).max().unwrap_or(0);
-        keep_short((options.data_name()?, "pair"), &mut train, most, kind.plural(), longer)?;
+        let left_out =
+            keep_short((options.data_name()?, "pair"), &mut train, most, kind.plural(), longer)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, &settings.tokens));
         let (train, held_out) = (codec.examples(train), codec.examples(held_out));
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {

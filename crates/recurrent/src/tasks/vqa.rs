@@ -252,14 +252,14 @@ impl Task for Vqa {
         let name = options.data_name()?;
         let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
         let length = |written: &Written| kind.count(&written.question);
-        keep_short((name, "question"), &mut train, most, kind.plural(), length)?;
+        let left_out = keep_short((name, "question"), &mut train, most, kind.plural(), length)?;
         let codec = match codec {
             Some(codec) => codec,
             None => Codec::learn(&name.display().to_string(), &train, settings)?,
         };
         let train = codec.examples(name, train)?;
         let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
