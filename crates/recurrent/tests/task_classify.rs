@@ -95,6 +95,12 @@ fn a_text_is_learnt_judged_and_told_by_its_order() {
     assert!((probability("up") + probability("down") - 1.0).abs() < 1e-6);
     let said = json(&predicted(&place, "predict run --json --top 1", "the film was good not bad"));
     assert_eq!(said["probabilities"].as_object().unwrap().len(), 1, "{said}");
+    assert!(said.get("unknown").is_none(), "{said}");
+    place.write("other.txt", "the film was good\nthe play was bad\n");
+    let ended = place.run("predict run --json --input other.txt");
+    let line = "line 2: \"play\" is not in the vocabulary; it is read as <unk>\n";
+    assert_eq!(ended.stderr, line);
+    assert_eq!(json(ended.stdout.lines().nth(1).unwrap())["unknown"][0], "play");
 }
 
 #[test]

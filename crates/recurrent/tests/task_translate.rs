@@ -79,6 +79,13 @@ fn pairs_are_learnt_judged_and_translated() {
     assert_eq!(scored.lines().count(), 4);
     assert!(scored.lines().all(|line| line.split_once('\t').unwrap().0.parse::<f64>().is_ok()));
 
+    // Characters that no source had.
+    place.write("other.txt", "ab#+#\n");
+    let ended = place.run("predict run --input other.txt --json");
+    let line = "line 1: \"#\", \"+\" are not in the vocabulary; they are read as <unk>\n";
+    assert_eq!(ended.stderr, line);
+    assert_eq!(objects(&ended.stdout)[0]["unknown"], serde_json::json!(["#", "+"]));
+
     // What was looked at, and what holds the source.
     let shown = objects(&place.done("predict run --input input.txt --json --show-attention"));
     let (source, best) = (&shown[0]["source_tokens"], &shown[0]["predictions"][0]);

@@ -225,6 +225,12 @@ impl Vocabulary {
         self.numbers(text).map(|(_, number)| number.unwrap_or(UNKNOWN)).collect()
     }
 
+    /// The tokens of a text that are not in the vocabulary, in their order: those that
+    /// [`encode_lossy`](Vocabulary::encode_lossy) reads as the unknown one.
+    pub fn unknown_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        self.numbers(text).filter(|(_, number)| number.is_none()).map(|(token, _)| token)
+    }
+
     /// The text of tokens. The unknown character is written U+FFFD, the unknown word `<unk>`;
     /// words are joined as [`words::join`] does, and bytes that are no UTF-8 become U+FFFD.
     ///

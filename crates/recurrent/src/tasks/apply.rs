@@ -7,7 +7,7 @@ use anyhow::Context;
 use recurrent_kernels::{Columns, Compute, Matrix, loss};
 use serde_json::Value;
 
-use crate::data::Labels;
+use crate::data::{Labels, words};
 use crate::options::usage;
 
 /// What a prediction reads.
@@ -148,6 +148,43 @@ pub struct Prediction {
     pub text: String,
     /// For a program: an object.
     pub json: Value,
+    /// What a person may not have meant, in a line.
+    pub remark: Option<String>,
+}
+
+impl Prediction {
+    /// A result without a remark.
+    pub fn new(text: String, json: Value) -> Prediction {
+        Prediction { text, json, remark: None }
+    }
+
+    /// The same, of a line whose `unknown` tokens were read as the unknown one: the remark says so,
+    /// and the field `unknown` of the object, if there are any.
+    pub fn with_unknown<'t>(
+        mut self,
+        line: usize,
+        unknown: impl IntoIterator<Item = &'t str>,
+    ) -> Prediction {
+        let mut tokens: Vec<&str> = vec![];
+        for token in unknown {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        if tokens.is_empty() {
+            return self;
+        }
+        let named: Vec<String> = tokens.iter().map(|token| format!("{token:?}")).collect();
+        let (named, unknown) = (named.join(", "), words::UNKNOWN);
+        self.remark = Some(match tokens.len() {
+            1 => format!("line {line}: {named} is not in the vocabulary; it is read as {unknown}"),
+            _ => format!(
+                "line {line}: {named} are not in the vocabulary; they are read as {unknown}"
+            ),
+        });
+        self.json["unknown"] = tokens.into();
+        self
+    }
 }
 
 /// What a model that gives labels says of one piece of input: the labels with their probabilities,

@@ -353,7 +353,7 @@ impl Task for Caption {
             let captions: Vec<Value> = best.iter().map(|best| writer.json(best)).collect();
             let caption = best.first().map(|best| writer.text(best));
             let json = json!({ "image": line, "caption": caption, "captions": captions });
-            emit(Prediction { text, json })
+            emit(Prediction::new(text, json))
         })
     }
 }

@@ -318,7 +318,7 @@ impl Task for Classify {
                  `recurrent evaluate RUN --data FILE`",
             ));
         };
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let text = line.trim();
             let steps = Steps::Tokens(vocabulary.encode_lossy(text));
             let example = Example { steps, label: loss::IGNORED };
@@ -332,7 +332,8 @@ impl Task for Classify {
                 "label": ranking.best(),
                 "probabilities": ranking.probabilities(),
             });
-            emit(Prediction { text: ranking.text(), json })
+            let prediction = Prediction::new(ranking.text(), json);
+            emit(prediction.with_unknown(number, vocabulary.unknown_in(text)))
         })
     }
 }

@@ -310,7 +310,7 @@ impl Task for Forecast {
         let rows: Vec<Vec<Value>> =
             forecast.iter().map(|row| row.iter().map(number).collect()).collect();
         let json = json!({ "columns": self.codec.columns, "rows": rows });
-        emit(Prediction { text: lines.join("\n"), json })
+        emit(Prediction::new(lines.join("\n"), json))
     }
 }
 

@@ -238,7 +238,7 @@ impl Task for LanguageModel {
                 tokens.extend(writer.write(&prompt, how.length.unwrap_or(LENGTH))?);
                 let text = self.codec.decode(&tokens);
                 let json = json!({ "text": text });
-                Ok(Prediction { text, json })
+                Ok(Prediction::new(text, json))
             })
             .collect()
     }

@@ -302,7 +302,7 @@ impl Task for Tag {
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         how.require_none(Self::NAME)?;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let tokens = words.iter().map(|word| self.codec.token(word)).collect();
             let example = Example { tokens, tags: vec![loss::IGNORED; words.len()] };
@@ -314,7 +314,9 @@ impl Task for Tag {
             let pairs: Vec<String> =
                 words.iter().zip(&tags).map(|(word, tag)| format!("{word}/{tag}")).collect();
             let json = json!({ "tokens": words, "tags": tags });
-            emit(Prediction { text: pairs.join(" "), json })
+            let unknown =
+                words.iter().copied().filter(|word| self.codec.words.number(word).is_none());
+            emit(Prediction::new(pairs.join(" "), json).with_unknown(number, unknown))
         })
     }
 }

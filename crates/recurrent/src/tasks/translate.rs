@@ -220,7 +220,7 @@ impl Translate {
             }
             object.insert("context".into(), blocks.into());
         }
-        Prediction { text: text.join("\n"), json: Value::Object(object) }
+        Prediction::new(text.join("\n"), Value::Object(object))
     }
 }
 
@@ -416,14 +416,15 @@ impl Task for Translate {
             ));
         }
         let search = self.writer().search(how)?;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let line = line.trim();
             let source = self.codec.source.encode_lossy(line);
             let sources = (Reading::Tokens(&source[..]), &Lengths::equal(1, source.len()));
             let stream = self.model.stream(compute, parameters.clone(), sources);
             let found = self.writer().write(stream, &search)?.into_iter().flatten();
             let found: Vec<Hypothesis> = found.collect();
-            emit(self.show((compute, &parameters), (line, &source), &found, how, &search))
+            let shown = self.show((compute, &parameters), (line, &source), &found, how, &search);
+            emit(shown.with_unknown(number, self.codec.source.unknown_in(line)))
         })
     }
 }

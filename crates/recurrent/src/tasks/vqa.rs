@@ -368,7 +368,7 @@ impl Task for Vqa {
     ) -> anyhow::Result<()> {
         how.require_top_only(Self::NAME)?;
         let folder = input.folder;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let (image, question) = line
                 .split_once('\t')
                 .map(|(image, question)| (image.trim(), question.trim()))
@@ -388,7 +388,8 @@ impl Task for Vqa {
                 "answer": ranking.best(),
                 "probabilities": ranking.probabilities(),
             });
-            emit(Prediction { text: ranking.text(), json })
+            let prediction = Prediction::new(ranking.text(), json);
+            emit(prediction.with_unknown(number, self.codec.words.unknown_in(question)))
         })
     }
 }
