@@ -111,7 +111,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         }
         Command::Resume(arguments) => resume::run(arguments, quiet),
         Command::Evaluate(arguments) => evaluate::run(arguments, quiet),
-        Command::Predict(arguments) => predict::run(arguments),
+        Command::Predict(arguments) => predict::run(arguments, quiet),
         Command::Generate(arguments) => generate::run(arguments, quiet),
         Command::Inspect(arguments) => inspect::run(arguments),
     }

@@ -4,16 +4,12 @@
 //! figures judge it. The loop, the files and the terminal are the same for all of them:
 //! [`training`], [`checkpoint`], and the command line.
 
-use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
-use recurrent_kernels::random::Generator;
 use recurrent_training::Objective;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::options::{Options, usage};
 
@@ -60,13 +56,16 @@ pub(crate) use with_task;
 
 pub mod settings;
 
+mod parts;
+pub use parts::{Model, Parts, TaskModel, TaskSettings};
+
 pub mod training;
 pub use training::Training;
 
 pub mod checkpoint;
 
 mod apply;
-pub use apply::{Generate, Input, Predict, Prediction};
+pub use apply::{Generate, Input, Predict, Prediction, Ranking};
 
 pub mod examples;
 
@@ -100,9 +99,8 @@ pub use vqa::Vqa;
 
 /// A task: from what a person has to a model that is trained, measured and used.
 ///
-/// A value of the type is a model with its settings and what its data taught before training;
-/// parameters stay outside.
-pub trait Task: Sized + Send + 'static {
+/// A value of the type is a [`TaskModel`].
+pub trait Task: Parts + Send + 'static {
     /// The name on the command line and in files.
     const NAME: &'static str;
     /// The options that it takes beside [`COMMON`](crate::options::groups::COMMON).
@@ -110,11 +108,6 @@ pub trait Task: Sized + Send + 'static {
     /// What a step learns from comes in the order of the data; else it is shuffled every epoch.
     const IN_ORDER: bool = false;
 
-    /// Everything that decides the bits of a run, beside the data.
-    type Settings: Clone + Debug + PartialEq + Serialize + DeserializeOwned;
-    /// What turns data into numbers and back: vocabularies, labels, scales. It is learnt from the
-    /// training part before training and kept with the model.
-    type Codec: Clone + Serialize + DeserializeOwned;
     /// Data as numbers: the training part, or a part to be judged on.
     type Examples;
     /// The model with its loss.
@@ -148,28 +141,11 @@ pub trait Task: Sized + Send + 'static {
     /// A line that says what is wrong with the data, and where.
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Self::Examples>;
 
-    /// The model of these settings.
+    /// The model of these settings, for what the training part taught.
     ///
     /// # Errors
     /// A line that says which setting is out of range.
-    fn build(settings: Self::Settings, codec: Self::Codec) -> Result<Self, String>;
-
-    /// The settings.
-    fn current(&self) -> &Self::Settings;
-    /// What turns data into numbers and back.
-    fn codec(&self) -> &Self::Codec;
-    /// The part of the settings that says how to learn.
-    fn learning(settings: &Self::Settings) -> &settings::Learning;
-    /// The same, writable.
-    fn learning_mut(settings: &mut Self::Settings) -> &mut settings::Learning;
-    /// The table of the model's parameters.
-    fn layout(&self) -> &Arc<Layout>;
-
-    /// Fresh parameters.
-    ///
-    /// # Errors
-    /// A line that says which option is not for this model.
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String>;
+    fn build(settings: &Self::Settings, codec: &Self::Codec) -> anyhow::Result<Self::Model>;
 
     /// Fits fresh parameters to the data before the first step, where that helps; else nothing.
     fn prepare(
@@ -194,8 +170,8 @@ pub trait Task: Sized + Send + 'static {
         units: &[usize],
     ) -> <Self::Objective as Objective<f32>>::Batch;
 
-    /// Numbers that the longest step of a training leaves on its tape at least, to be asked of the
-    /// system before the work begins.
+    /// Numbers that the longest sequence of a training leaves on its tape at least, to be asked of
+    /// the system before the work begins.
     fn tape(&self, examples: &Self::Examples) -> u128;
 
     /// A number that changes when anything does that a training reads or is judged on.
@@ -266,6 +242,8 @@ pub struct Data<T: Task> {
     pub train: T::Examples,
     /// The part to be judged on.
     pub held_out: T::Examples,
+    /// How many examples are too long to learn from, in a line, if there are any.
+    pub left_out: Option<String>,
 }
 
 /// The figures of an evaluation; as JSON they are an object.

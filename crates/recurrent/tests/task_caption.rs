@@ -176,4 +176,10 @@ fn what_is_no_use_is_refused_with_a_reason() {
         "--max-length: every caption of train.tsv has more than 3 words; raise it",
     );
     refused("generate run", 2, "a model of caption does not write; use predict");
+    let mut table = place.read("train.tsv");
+    table.extend(b"red0.png\tthis is all red and no more.\n");
+    place.write("train.tsv", table);
+    let ended = place.run(&format!("{TRAIN} --max-length 5 --steps 1 --out short"));
+    let line = "\n1 caption of more than 5 words is left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
 }

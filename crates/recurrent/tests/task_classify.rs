@@ -95,6 +95,12 @@ fn a_text_is_learnt_judged_and_told_by_its_order() {
     assert!((probability("up") + probability("down") - 1.0).abs() < 1e-6);
     let said = json(&predicted(&place, "predict run --json --top 1", "the film was good not bad"));
     assert_eq!(said["probabilities"].as_object().unwrap().len(), 1, "{said}");
+    assert!(said.get("unknown").is_none(), "{said}");
+    place.write("other.txt", "the film was good\nthe play was bad\n");
+    let ended = place.run("predict run --json --input other.txt");
+    let line = "line 2: \"play\" is not in the vocabulary; it is read as <unk>\n";
+    assert_eq!(ended.stderr, line);
+    assert_eq!(json(ended.stdout.lines().nth(1).unwrap())["unknown"][0], "play");
 }
 
 #[test]
@@ -124,9 +130,17 @@ fn series_and_folders_are_learnt_too() {
     let said = predicted(&place, "predict names-run", "aab\nxxy\n");
     assert!(said.starts_with("ab ") && said.contains("\nxy "), "{said}");
     // An example that is too long is not learnt from.
-    place.done(&format!("{train} --max-length 4 --epochs 1 --out short"));
+    let ended = place.run(&format!("{train} --max-length 4 --epochs 1 --out short"));
+    assert!(ended.stderr.contains("\n2 examples of more than 4 characters are left out\n"));
+    let ended = place.run(&format!("-q {train} --max-length 4 --epochs 1 --out quiet"));
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let ended = place.run(&format!("{train} --max-length 7 --epochs 1 --out all"));
+    assert!(!ended.stderr.contains("left out"), "{}", ended.stderr);
     let ended = place.run(&format!("{train} --max-length 3 --out none"));
-    assert_one_line(&ended.stderr, "--max-length: every example of names has more characters");
+    assert_one_line(
+        &ended.stderr,
+        "--max-length: every example of names has more than 3 characters",
+    );
 }
 
 #[test]

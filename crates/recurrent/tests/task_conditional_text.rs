@@ -92,6 +92,21 @@ fn a_folder_of_labels_is_the_same_data() {
 }
 
 #[test]
+fn texts_that_are_too_long_are_left_out_and_counted() {
+    let place = place();
+    place.write("some.csv", "text,label\nabcdef,low\nab,low\nxy,high\nx,high\nya,high\nb,low\n");
+    // Nothing is held out of a file that is not split.
+    let train = format!("{} --valid names.csv --epochs 1", TRAIN.replace("names.csv", "some.csv"));
+    let ended = place.run(&format!("{train} --max-length 5 --out run"));
+    let line = "\n1 text of more than 5 characters is left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    let ended = place.run(&format!("{train} --max-length 1 --out short"));
+    let line = "\n4 texts of more than 1 characters are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    assert!(place.run("resume short --epochs 2").stderr.contains(line));
+}
+
+#[test]
 fn equal_runs_write_equal_bytes() {
     let place = place();
     let train = format!("{TRAIN} --teacher-forcing 0.7 --num-layers 2 --dropout 0.3");
@@ -105,6 +120,23 @@ fn equal_runs_write_equal_bytes() {
     place.assert_equal_runs("whole", "half", &["last.ckpt", "best.ckpt"]);
     place.done(&format!("{TRAIN} --epochs 1 --feed dummy --out dummy"));
     place.done("generate dummy --label low");
+}
+
+#[test]
+fn a_text_that_does_not_end_is_twice_as_long_as_the_longest_that_was_learnt() {
+    let place = place();
+    let help = place.done("generate --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("conditional-text: twice the longest text of its training"), "{help}");
+    // A model that has learnt next to nothing ends a text by chance alone.
+    place.done(&format!("{} --steps 1 --out run", TRAIN.replace("0.02", "0.000001")));
+    let longest = |arguments: &str| {
+        let texts = place.done(&format!("generate run --label low --count 64 {arguments}"));
+        texts.lines().map(|text| text.chars().count()).max().unwrap()
+    };
+    // The longest name has 6 letters.
+    assert_eq!(longest(""), 12);
+    assert!(longest("--length 40") > 12);
 }
 
 #[test]

@@ -46,7 +46,19 @@ fn sentences_are_learnt_judged_and_tagged() {
     let json = place.done("predict run --input line.txt --json");
     let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(first["tags"], serde_json::json!(["NAME", "SMALL", "VERB"]));
+    assert!(first.get("unknown").is_none(), "{first}");
     assert!(place.done("inspect run").contains("recurrent.tag"));
+
+    // A person hears of the words that the model does not know, once a line.
+    place.write("other.txt", "we0 can run\n\nfoo can \"bar\" foo\nwe0 can stroll\n");
+    let ended = place.run("predict run --input other.txt --json");
+    let heard: Vec<&str> = ended.stderr.lines().collect();
+    let line_3 = r#"line 3: "foo", "\"bar\"" are not in the vocabulary; they are read as <unk>"#;
+    let line_4 = r#"line 4: "stroll" is not in the vocabulary; it is read as <unk>"#;
+    assert_eq!(heard, [line_3, line_4]);
+    let second: Value = serde_json::from_str(ended.stdout.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(second["unknown"], serde_json::json!(["foo", "\"bar\""]));
+    assert_eq!(place.run("-q predict run --input other.txt").stderr, "");
 }
 
 #[test]

@@ -79,6 +79,13 @@ fn pairs_are_learnt_judged_and_translated() {
     assert_eq!(scored.lines().count(), 4);
     assert!(scored.lines().all(|line| line.split_once('\t').unwrap().0.parse::<f64>().is_ok()));
 
+    // Characters that no source had.
+    place.write("other.txt", "ab#+#\n");
+    let ended = place.run("predict run --input other.txt --json");
+    let line = "line 1: \"#\", \"+\" are not in the vocabulary; they are read as <unk>\n";
+    assert_eq!(ended.stderr, line);
+    assert_eq!(objects(&ended.stdout)[0]["unknown"], serde_json::json!(["#", "+"]));
+
     // What was looked at, and what holds the source.
     let shown = objects(&place.done("predict run --input input.txt --json --show-attention"));
     let (source, best) = (&shown[0]["source_tokens"], &shown[0]["predictions"][0]);
@@ -171,4 +178,8 @@ fn what_is_wrong_is_said_in_a_line() {
     ] {
         refused(&place, &format!("{TRAIN} {options} --out no"), 2, part);
     }
+    // 36 of all sources have four characters.
+    let ended = place.run(&format!("{TRAIN} --valid pairs.tsv --max-length 3 --steps 1 --out run"));
+    let line = "\n36 pairs of more than 3 characters are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
 }

@@ -59,6 +59,11 @@ fn it_learns_to_look_at_the_image_and_to_read_the_question() {
     assert_eq!(said["probabilities"].as_object().unwrap().len(), 2);
     let said = place.done("predict run --input input.txt --top 5");
     assert_eq!(said.lines().next().unwrap().split(", ").count(), 5, "{said}");
+    place.write("other.txt", "green3.png\twhat shade is it?\n");
+    let ended = place.run("predict run --input other.txt --json");
+    let line = "line 1: \"shade\" is not in the vocabulary; it is read as <unk>\n";
+    assert_eq!(ended.stderr, line);
+    assert_eq!(json(&ended.stdout)["unknown"][0], "shade");
     place.done("evaluate run --shuffle-tokens --json");
 }
 
@@ -130,4 +135,7 @@ fn what_is_no_use_is_refused_with_a_reason() {
     refused(&format!("{TRAIN} --feed truth --out other"), 2, "--feed: vqa has no such option");
     let part = "--max-length: every question of train.tsv has more than 2 words; raise it";
     refused(&format!("{TRAIN} --max-length 2 --out other"), 2, part);
+    let ended = place.run(&format!("{TRAIN} --max-length 4 --steps 1 --out short"));
+    let line = "\n48 questions of more than 4 words are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
 }

@@ -10,7 +10,7 @@ use super::train::start;
 use super::{Options, Outcome, Task, print_line, remark, usage};
 use crate::options::ScheduleKind;
 use crate::run::{Interrupt, Progress};
-use crate::tasks::LanguageModel;
+use crate::tasks::{LanguageModel, Parts};
 
 mod hello;
 

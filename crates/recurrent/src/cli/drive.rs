@@ -54,6 +54,9 @@ pub(super) fn describe<T: Task>(run: &Run<T>, quiet: bool) {
             compute.level().name(),
         ),
     );
+    if let Some(line) = &data.left_out {
+        remark(quiet, line);
+    }
 }
 
 /// Trains to the end, or to Ctrl-C.

@@ -21,8 +21,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "LABEL")]
     label: Option<String>,
     /// How many tokens to write at most
-    #[arg(long, value_name = "COUNT", default_value_t = 500)]
-    length: usize,
+    /// [default: 500; conditional-text: twice the longest text of its training, at least 10]
+    #[arg(long, value_name = "COUNT")]
+    length: Option<usize>,
     /// How many texts to write
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: usize,

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::evaluate::load_model;
 use super::resume::run_task;
-use super::{Options, Outcome, RunArgument, Task, print_line, usage, with_task};
+use super::{Options, Outcome, RunArgument, Task, print_line, remark, usage, with_task};
 use crate::options::compute;
 use crate::run::RunFolder;
 use crate::tasks::{Input, Predict};
@@ -56,13 +56,17 @@ pub(super) struct Arguments {
     threads: Option<usize>,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
     let folder = RunFolder::open(&arguments.run.run)?;
     let options = Options::read(&folder.config())?;
-    with_task!(run_task(&folder, &options)?, T => predict::<T>(folder, arguments))
+    with_task!(run_task(&folder, &options)?, T => predict::<T>(folder, arguments, quiet))
 }
 
-fn predict<T: Task>(folder: RunFolder, arguments: Arguments) -> anyhow::Result<Outcome> {
+fn predict<T: Task>(
+    folder: RunFolder,
+    arguments: Arguments,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
     let counts = [
         ("beam", arguments.beam),
         ("top", arguments.top),
@@ -99,9 +103,14 @@ fn predict<T: Task>(folder: RunFolder, arguments: Arguments) -> anyhow::Result<O
         show_context: arguments.show_context,
         show_attention: arguments.show_attention,
     };
-    task.predict(&compute, parameters, input, &how, &mut |prediction| match arguments.json {
-        true => print_line(prediction.json),
-        false => print_line(prediction.text),
+    task.predict(&compute, parameters, input, &how, &mut |prediction| {
+        if let Some(line) = prediction.remark {
+            remark(quiet, line);
+        }
+        match arguments.json {
+            true => print_line(prediction.json),
+            false => print_line(prediction.text),
+        }
     })?;
     Ok(Outcome::Done)
 }

@@ -10,7 +10,7 @@ use super::train::write_config;
 use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, with_task};
 use crate::run::{MetricsLog, RunFolder};
 use crate::tasks::checkpoint::{self, Head, Resumed};
-use crate::tasks::{Data, TaskName};
+use crate::tasks::{Data, TaskName, TaskSettings};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -51,13 +51,13 @@ fn resume<T: Task>(
     let compute = options.compute()?;
     let Head { checkpoint: file, mut settings, codec } = checkpoint::read_head::<T>(&folder.last())
         .map_err(|error| name_the_other::<T>(error, &folder.last(), &folder.best()))?;
-    let began = T::learning(&settings).clone();
+    let began = settings.learning().clone();
     // A default may have been another when the run began.
     let learning_rate = options.learning_rate.or(Some(began.learning_rate));
     let given = Options { learning_rate, ..options.clone() }.or_default(T::defaults())?;
     let mut given = T::settings(&given)?;
     {
-        let learning = T::learning_mut(&mut given);
+        let learning = given.learning_mut();
         (learning.epochs, learning.steps) = (began.epochs, began.steps);
         learning.patience = began.patience;
     }
@@ -69,7 +69,7 @@ fn resume<T: Task>(
             first_difference(&given, &settings).unwrap_or_default()
         );
     }
-    let learning = T::learning_mut(&mut settings);
+    let learning = settings.learning_mut();
     if let Some(epochs) = arguments.epochs {
         (learning.epochs, learning.steps) = (epochs, None);
     }

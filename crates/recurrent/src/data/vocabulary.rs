@@ -50,6 +50,15 @@ impl TokenKind {
             TokenKind::Byte => "bytes",
         }
     }
+
+    /// How many tokens a text has.
+    pub fn count(self, text: &str) -> usize {
+        match self {
+            TokenKind::Char => text.chars().count(),
+            TokenKind::Word => words::split(text).count(),
+            TokenKind::Byte => text.len(),
+        }
+    }
 }
 
 impl fmt::Display for TokenKind {
@@ -214,6 +223,12 @@ impl Vocabulary {
     /// not in the vocabulary: for training and validation texts.
     pub fn encode_lossy(&self, text: &str) -> Vec<u32> {
         self.numbers(text).map(|(_, number)| number.unwrap_or(UNKNOWN)).collect()
+    }
+
+    /// The tokens of a text that are not in the vocabulary, in their order: those that
+    /// [`encode_lossy`](Vocabulary::encode_lossy) reads as the unknown one.
+    pub fn unknown_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        self.numbers(text).filter(|(_, number)| number.is_none()).map(|(token, _)| token)
     }
 
     /// The text of tokens. The unknown character is written U+FFFD, the unknown word `<unk>`;

@@ -149,6 +149,7 @@ impl Options {
         if self.checkpoint_every == Some(0) {
             return Err(usage("--checkpoint-every must be at least 1"));
         }
+        learning.check().map_err(usage)?;
         Ok(learning)
     }
 

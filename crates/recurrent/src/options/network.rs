@@ -35,10 +35,10 @@ impl Options {
     /// The layers that these options ask for; sequences have about `steps` steps.
     ///
     /// # Errors
-    /// Wrong usage if options do not go together.
+    /// Wrong usage if options do not go together, or a number is out of range.
     pub fn network(&self, steps: usize) -> anyhow::Result<Network> {
         let cell = self.cell.unwrap_or(CellKind::Lstm);
-        Ok(Network {
+        let network = Network {
             cell,
             hidden_size: self.hidden_size.unwrap_or(128),
             num_layers: self.num_layers.unwrap_or(1),
@@ -46,16 +46,21 @@ impl Options {
             dropout: self.dropout.unwrap_or(0.0),
             initialization: initial::initialization(self, cell, steps)?,
             forget_bias: self.forget_bias,
-        })
+        };
+        network.check().map_err(usage)?;
+        Ok(network)
     }
 
     /// What a token is, and how it becomes a vector.
     ///
     /// # Errors
-    /// Wrong usage if options do not go together.
+    /// Wrong usage if options do not go together, or a number is out of range.
     pub fn token_settings(&self) -> anyhow::Result<Tokens> {
         if self.one_hot && self.embedding_size.is_some() {
             return Err(usage("one-hot and embedding-size exclude each other; drop one of them"));
+        }
+        if self.max_length == Some(0) {
+            return Err(usage("--max-length must be at least 1"));
         }
         let hidden_size = self.hidden_size.unwrap_or(128);
         Ok(Tokens {

@@ -4,8 +4,10 @@ use std::io::BufRead;
 use std::path::Path;
 
 use anyhow::Context;
+use recurrent_kernels::{Columns, Compute, Matrix, loss};
 use serde_json::Value;
 
+use crate::data::{Labels, words};
 use crate::options::usage;
 
 /// What a prediction reads.
@@ -84,6 +86,18 @@ impl Predict {
         }
     }
 
+    /// Refuses to show what lies between a source and a result, with the reason why there is none.
+    ///
+    /// # Errors
+    /// Wrong usage, naming the option.
+    pub fn require_nothing_shown(&self, reason: &str) -> anyhow::Result<()> {
+        let shown = [("context", self.show_context), ("attention", self.show_attention)];
+        match shown.into_iter().find(|&(_, given)| given) {
+            None => Ok(()),
+            Some((name, _)) => Err(usage(format!("--show-{name}: {reason}; drop it"))),
+        }
+    }
+
     /// Refuses every option but `--top` for a task whose results are no sequences.
     ///
     /// # Errors
@@ -115,8 +129,8 @@ pub struct Generate {
     pub prompt: Option<String>,
     /// What to write about.
     pub label: Option<String>,
-    /// The most tokens to write.
-    pub length: usize,
+    /// The most tokens to write; where it is not given, the task says.
+    pub length: Option<usize>,
     /// How many texts.
     pub count: usize,
     /// How the next token is drawn.
@@ -134,4 +148,85 @@ pub struct Prediction {
     pub text: String,
     /// For a program: an object.
     pub json: Value,
+    /// What a person may not have meant, in a line.
+    pub remark: Option<String>,
+}
+
+impl Prediction {
+    /// A result without a remark.
+    pub fn new(text: String, json: Value) -> Prediction {
+        Prediction { text, json, remark: None }
+    }
+
+    /// The same, of a line whose `unknown` tokens were read as the unknown one: the remark says so,
+    /// and the field `unknown` of the object, if there are any.
+    pub fn with_unknown<'t>(
+        mut self,
+        line: usize,
+        unknown: impl IntoIterator<Item = &'t str>,
+    ) -> Prediction {
+        let mut tokens: Vec<&str> = vec![];
+        for token in unknown {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        if tokens.is_empty() {
+            return self;
+        }
+        let named: Vec<String> = tokens.iter().map(|token| format!("{token:?}")).collect();
+        let (named, unknown) = (named.join(", "), words::UNKNOWN);
+        self.remark = Some(match tokens.len() {
+            1 => format!("line {line}: {named} is not in the vocabulary; it is read as {unknown}"),
+            _ => format!(
+                "line {line}: {named} are not in the vocabulary; they are read as {unknown}"
+            ),
+        });
+        self.json["unknown"] = tokens.into();
+        self
+    }
+}
+
+/// What a model that gives labels says of one piece of input: the labels with their probabilities,
+/// the likeliest first.
+pub struct Ranking<'l> {
+    labels: Vec<(f32, &'l str)>,
+    top: Option<usize>,
+}
+
+impl<'l> Ranking<'l> {
+    /// That of the logits in a single column, with as many labels as `--top` says, or all.
+    pub fn new(
+        compute: &Compute,
+        logits: Columns<'_, f32>,
+        labels: &'l Labels,
+        top: Option<usize>,
+    ) -> Ranking<'l> {
+        let mut column = Matrix::zeros(labels.len(), 1);
+        column.as_mut().copy_from(logits);
+        loss::softmax(compute.level(), column.as_mut());
+        let names = labels.names().iter().map(String::as_str);
+        let mut labels: Vec<(f32, &str)> = column.as_slice().iter().copied().zip(names).collect();
+        // The sort is stable: of equally likely labels the first stays first.
+        labels.sort_by(|a, b| b.0.total_cmp(&a.0));
+        labels.truncate(top.unwrap_or(labels.len()));
+        Ranking { labels, top }
+    }
+
+    /// The likeliest label.
+    pub fn best(&self) -> Option<&'l str> {
+        self.labels.first().map(|&(_, name)| name)
+    }
+
+    /// The probabilities under the names of their labels, for a program.
+    pub fn probabilities(&self) -> Value {
+        let named = |&(p, name): &(f32, &str)| (name.to_owned(), Value::from(p));
+        Value::Object(self.labels.iter().map(named).collect())
+    }
+
+    /// The likeliest label with its probability for a person, or as many as `--top` says.
+    pub fn text(&self) -> String {
+        let shown = self.labels.iter().take(self.top.unwrap_or(1));
+        shown.map(|(p, name)| format!("{name} {p:.4}")).collect::<Vec<_>>().join(", ")
+    }
 }

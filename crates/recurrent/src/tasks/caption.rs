@@ -5,23 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
-use recurrent_kernels::random::Generator;
 use recurrent_topologies::{Condition, Hypothesis, ImageCaptioner, ImageCaptionerConfig};
 use recurrent_training::{CaptionBatch, Feed, ImageCaptionerObjective, Loss, Objective, Targets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::examples::{EVALUATION_BATCH, Fingerprint, percent, read_parts, read_test};
+use super::examples::{
+    EVALUATION_BATCH, Fingerprint, keep_short, most_frequent, percent, read_parts, read_test,
+};
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
 };
 use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, bleu, exact_match};
-use super::{Data, Input, Predict, Prediction, Report, Task};
+use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Boundaries, DataError, Row, Source, TokenKind, Vocabulary, words};
 use crate::options::groups::{FEEDING, TABLE, TOKENS};
@@ -71,11 +71,7 @@ pub struct Example {
 }
 
 /// A model that writes captions.
-pub struct Caption {
-    settings: Settings,
-    codec: Codec,
-    model: ImageCaptioner,
-}
+pub type Caption = TaskModel<Settings, Codec, ImageCaptioner>;
 
 /// An image with a caption, as a person wrote it.
 struct Written {
@@ -118,9 +114,7 @@ impl Codec {
         let longest = texts().map(|text| words.encode_lossy(text).len()).max().unwrap_or(1);
         let mut counts = BTreeMap::<&str, usize>::new();
         texts().for_each(|text| *counts.entry(text).or_default() += 1);
-        // The first of equally frequent ones.
-        let usual = counts.iter().max_by_key(|&(text, count)| (count, std::cmp::Reverse(text)));
-        let usual = shown(tokens, usual.map(|(text, _)| *text).unwrap_or_default());
+        let usual = shown(tokens, most_frequent(&counts).unwrap_or_default());
         let pictures = PictureCodec::learn(captions.iter().map(|written| &written.picture));
         Codec { pictures, words, longest, usual }
     }
@@ -136,22 +130,6 @@ impl Codec {
             Example { picture, tokens, caption: shown(self.words.kind(), &caption) }
         };
         Ok(captions.into_iter().map(example).collect())
-    }
-}
-
-/// Leaves out captions of more tokens than the training takes.
-fn keep_short(name: &Path, captions: &mut Vec<Written>, tokens: &Tokens) -> anyhow::Result<()> {
-    let Some(most) = tokens.max_length else { return Ok(()) };
-    // Only the count of tokens matters, not which ones are known.
-    let counter = Vocabulary::learn(tokens.tokens, "", 1);
-    captions.retain(|written| counter.encode_lossy(&written.caption).len() <= most);
-    match captions.is_empty() {
-        false => Ok(()),
-        true => Err(usage(format!(
-            "--max-length: every caption of {} has more than {most} {}; raise it",
-            name.display(),
-            tokens.tokens.plural()
-        ))),
     }
 }
 
@@ -212,8 +190,6 @@ impl Task for Caption {
     const OPTIONS: &'static [&'static [&'static str]] =
         &[TABLE, TOKENS, FEEDING, &["max-length", "condition"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = ImageCaptionerObjective<f32>;
     type Report = CaptionReport;
@@ -241,8 +217,6 @@ impl Task for Caption {
             feed: options.decoder_feed()?,
             learning: options.learning()?,
         };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, &PictureCodec::of_features(1), 2).build().map_err(usage)?;
         Ok(settings)
     }
@@ -256,48 +230,21 @@ impl Task for Caption {
         let (mut train, held_out) =
             read_parts(options, "image", read, |written: &Written| &written.key)?;
         let name = options.data_name()?;
-        keep_short(name, &mut train, &settings.tokens)?;
+        let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
+        let length = |written: &Written| kind.count(&written.caption);
+        let left_out = keep_short((name, "caption"), &mut train, most, kind.plural(), length)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
         let train = codec.examples(name, train)?;
         let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
         self.codec.examples(data, read_test(data, |source, part| read(source, part, options))?)
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
-        let config = config(&settings, &codec.pictures, codec.words.len());
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(Caption { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ImageCaptioner> {
+        Ok(config(settings, &codec.pictures, codec.words.len()).build()?)
     }
 
     fn prepare(
@@ -325,20 +272,16 @@ impl Task for Caption {
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {
-        let Settings { image, network, learning, .. } = &self.settings;
+        let Settings { image, network, .. } = &self.settings;
         let longest = examples.iter().map(|example| example.tokens.len()).max().unwrap_or(1);
-        let each = self.codec.pictures.tape(image) + longest as u128 * network.tape();
-        learning.batch_size as u128 * each
+        self.codec.pictures.tape(image) + longest as u128 * network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
-            take_in(&mut fingerprint, part.iter().map(|example| &example.picture));
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
+            take_in(fingerprint, part.iter().map(|example| &example.picture));
             part.iter().for_each(|example| fingerprint.tokens(&example.tokens));
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -395,10 +338,7 @@ impl Task for Caption {
         how: &Predict,
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        if how.show_context || how.show_attention {
-            let name = if how.show_context { "context" } else { "attention" };
-            return Err(usage(format!("--show-{name}: a caption has no source text; drop it")));
-        }
+        how.require_nothing_shown("a caption has no source text")?;
         let (writer, search) = (self.writer(), self.writer().search(how)?);
         let folder = input.folder;
         input.each_line(|_, line| {
@@ -413,7 +353,7 @@ impl Task for Caption {
             let captions: Vec<Value> = best.iter().map(|best| writer.json(best)).collect();
             let caption = best.first().map(|best| writer.text(best));
             let json = json!({ "image": line, "caption": caption, "captions": captions });
-            emit(Prediction { text, json })
+            emit(Prediction::new(text, json))
         })
     }
 }

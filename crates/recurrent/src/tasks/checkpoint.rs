@@ -246,7 +246,7 @@ mod tests {
         let tokens = vocabulary.encode(&text).unwrap();
         let settings = old_settings(r#"{"name":"sgd"}"#, "constant");
         let (train, held_out) = (tokens.clone(), tokens.clone());
-        let data = Data { codec: vocabulary, train, held_out };
+        let data = Data { codec: vocabulary, train, held_out, left_out: None };
         let begin = |settings: &str| {
             let settings = serde_json::from_str(settings).unwrap();
             let compute = Compute::sequential();

@@ -6,22 +6,22 @@
 //! bag it has from order, and `evaluate --shuffle-tokens` takes that away.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use anyhow::Error;
+use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{Columns, Compute, Matrix, loss};
+use recurrent_kernels::{Columns, Compute, loss};
 use recurrent_topologies::{InputConfig, ManyToOne, ManyToOneConfig, ManyToOneTape, Pool};
 use recurrent_training::{Labelled, ManyToOneObjective};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::examples::{
-    EVALUATION_BATCH, Fingerprint, accuracy, columns, largest, macro_f1, percent, read_parts,
-    read_test,
+    EVALUATION_BATCH, Fingerprint, Guesses, accuracy, columns, keep_short, macro_f1, percent,
+    read_parts, read_test,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::{Data, Input, Predict, Prediction, Task};
+use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel};
 use crate::data::TokenKind;
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
@@ -55,11 +55,7 @@ pub struct Settings {
 }
 
 /// A model that gives a sequence a label.
-pub struct Classify {
-    settings: Settings,
-    codec: Codec,
-    model: ManyToOne,
-}
+pub type Classify = TaskModel<Settings, Codec, ManyToOne>;
 
 /// Steps that a sequence is taken to have, where an initialisation asks how long to remember.
 const LENGTH: usize = 20;
@@ -107,8 +103,6 @@ impl Task for Classify {
     const OPTIONS: &'static [&'static [&'static str]] =
         &[groups::TABLE, groups::TOKENS, &["max-length", "embeddings", "bidirectional", "pool"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = ManyToOneObjective<f32>;
     type Report = ClassifyReport;
@@ -141,17 +135,12 @@ impl Task for Classify {
                 return refused("the file says how long they are; drop --embedding-size".into());
             }
         }
-        if tokens.max_length == Some(0) {
-            return Err(usage("--max-length must be at least 1"));
-        }
         let settings = Settings {
             tokens,
             network: options.network(LENGTH)?,
             pool: options.pool.unwrap_or(Pool::Last),
             learning: options.learning()?,
         };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, settings.tokens.input(2), 2).build().map_err(usage)?;
         Ok(settings)
     }
@@ -181,17 +170,11 @@ impl Task for Classify {
             }
         };
         let (mut train, held_out) = (codec.examples(&train)?, codec.examples(&held_out)?);
-        if let Some(most) = settings.tokens.max_length {
-            train.retain(|example| example.steps.count() <= most);
-        }
-        if train.is_empty() {
-            let [_, steps] = codec.step_name();
-            return Err(usage(format!(
-                "--max-length: every example of {} has more {steps}; raise it",
-                options.data_name()?.display()
-            )));
-        }
-        Ok(Data { codec, train, held_out })
+        let ([_, unit], most) = (codec.step_name(), settings.tokens.max_length);
+        let length = |example: &Example| example.steps.count();
+        let left_out =
+            keep_short((options.data_name()?, "example"), &mut train, most, unit, length)?;
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
@@ -200,51 +183,23 @@ impl Task for Classify {
         self.codec.examples(&read_test(data, read)?)
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
-        codec.check()?;
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ManyToOne> {
+        codec.check().map_err(Error::msg)?;
         let input = codec.input(settings.tokens.encoding);
-        let config = config(&settings, input, codec.labels.len());
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(Classify { settings, codec, model })
+        Ok(config(settings, input, codec.labels.len()).build()?)
     }
 
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        let mut parameters = self
-            .model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())?;
-        if let StepCodec::Tokens { vectors: Some(vectors), .. } = &self.codec.steps {
-            parameters.visit_mut(|entry, embedding| {
-                if entry.name == "embedding.weight" {
-                    for (token, vector) in vectors.found.iter() {
-                        let at = *token as usize * vectors.size;
-                        embedding[at..at + vectors.size].copy_from_slice(vector);
-                    }
+    /// Puts word vectors where the embedding begins.
+    fn prepare(&self, _: &Compute, parameters: &mut Parameters<f32>, _: &Vec<Example>) {
+        let StepCodec::Tokens { vectors: Some(vectors), .. } = &self.codec.steps else { return };
+        parameters.visit_mut(|entry, embedding| {
+            if entry.name == "embedding.weight" {
+                for (token, vector) in vectors.found.iter() {
+                    let at = *token as usize * vectors.size;
+                    embedding[at..at + vectors.size].copy_from_slice(vector);
                 }
-            });
-        }
-        Ok(parameters)
+            }
+        });
     }
 
     fn objective(&self) -> ManyToOneObjective<f32> {
@@ -261,13 +216,11 @@ impl Task for Classify {
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {
         let longest = examples.iter().map(|example| example.steps.count()).max().unwrap_or(1);
-        self.settings.learning.batch_size as u128 * longest as u128 * self.settings.network.tape()
+        longest as u128 * self.settings.network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
             for example in part {
                 match &example.steps {
                     Steps::Tokens(tokens) => fingerprint.tokens(tokens),
@@ -278,8 +231,7 @@ impl Task for Classify {
                 }
                 fingerprint.number(u64::from(example.label));
             }
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -322,22 +274,19 @@ impl Task for Classify {
         parameters: &Parameters<f32>,
         examples: &Vec<Example>,
     ) -> anyhow::Result<ClassifyReport> {
-        let (mut sum, mut losses) = (0.0, vec![]);
-        let (mut predicted, mut true_ones) = (vec![], vec![]);
+        let (mut guesses, mut true_ones) = (Guesses::default(), vec![]);
         self.for_each_batch(compute, parameters, examples, |batch, logits| {
-            losses.resize(batch.labels.len(), 0.0);
-            loss::cross_entropy(compute, logits, &batch.labels, &mut losses);
-            sum += losses.iter().sum::<f64>();
-            predicted.extend((0..logits.columns()).map(|at| largest(logits.column(at))));
+            guesses.add(compute, logits, &batch.labels);
             true_ones.extend_from_slice(&batch.labels);
         });
+        let Guesses { predicted, loss, .. } = guesses;
         let majority = vec![self.codec.majority; true_ones.len()];
         Ok(ClassifyReport {
             accuracy: accuracy(&predicted, &true_ones),
             macro_f1: macro_f1(&predicted, &true_ones, self.codec.labels.len()),
             majority_accuracy: accuracy(&majority, &true_ones),
             bag_of_words_accuracy: self.bag_of_words_accuracy(examples, &true_ones),
-            loss: sum / true_ones.len() as f64,
+            loss: loss / true_ones.len() as f64,
             examples: true_ones.len(),
             confusion: report::confusion(&predicted, &true_ones, &self.codec.labels),
         })
@@ -369,32 +318,22 @@ impl Task for Classify {
                  `recurrent evaluate RUN --data FILE`",
             ));
         };
-        let labels = &self.codec.labels;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let text = line.trim();
             let steps = Steps::Tokens(vocabulary.encode_lossy(text));
             let example = Example { steps, label: loss::IGNORED };
-            let mut likely: Vec<(f32, &str)> = vec![];
+            let mut ranking = None;
             self.for_each_batch(compute, &parameters, &[example], |_, logits| {
-                let mut column = Matrix::zeros(labels.len(), 1);
-                column.as_mut().copy_from(logits);
-                loss::softmax(compute.level(), column.as_mut());
-                let names = labels.names().iter().map(String::as_str);
-                likely = column.as_slice().iter().copied().zip(names).collect();
+                ranking = Some(Ranking::new(compute, logits, &self.codec.labels, how.top));
             });
-            // The sort is stable: of equally likely labels the first stays first.
-            likely.sort_by(|a, b| b.0.total_cmp(&a.0));
-            likely.truncate(how.top.unwrap_or(likely.len()));
-            let probabilities: serde_json::Map<String, Value> =
-                likely.iter().map(|&(p, name)| (name.to_owned(), json!(p))).collect();
+            let ranking = ranking.expect("an example has a result");
             let json = json!({
                 "text": text,
-                "label": likely.first().map(|&(_, name)| name),
-                "probabilities": probabilities,
+                "label": ranking.best(),
+                "probabilities": ranking.probabilities(),
             });
-            let shown = likely.iter().take(how.top.unwrap_or(1));
-            let shown: Vec<String> = shown.map(|(p, name)| format!("{name} {p:.4}")).collect();
-            emit(Prediction { text: shown.join(", "), json })
+            let prediction = Prediction::new(ranking.text(), json);
+            emit(prediction.with_unknown(number, vocabulary.unknown_in(text)))
         })
     }
 }

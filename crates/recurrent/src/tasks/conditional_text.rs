@@ -3,19 +3,17 @@
 //! The label is a vector with 1 at its place and 0 elsewhere.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
-use recurrent_kernels::random::Generator;
+use recurrent_cells::Parameters;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{Condition, DecoderStream, OneToMany, OneToManyConfig};
 use recurrent_training::{Feed, Loss, Objective, OneToManyBatch, OneToManyObjective, Targets};
 use serde::{Deserialize, Serialize};
 
-use super::examples::{EVALUATION_BATCH, Fingerprint, columns, read_parts, read_test};
+use super::examples::{EVALUATION_BATCH, Fingerprint, columns, keep_short, read_parts, read_test};
 use super::settings::{Learning, Network, Tokens};
 use super::writing::Writer;
-use super::{Data, Generate, Input, Predict, Prediction, Report, Task};
+use super::{Data, Generate, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Boundaries, Columns, DataError, Labels, Source, Table, TokenKind, Vocabulary};
 use crate::options::{Options, ScheduleKind, groups, usage};
@@ -60,11 +58,7 @@ pub struct Example {
 }
 
 /// A model that writes texts of a kind.
-pub struct ConditionalText {
-    settings: Settings,
-    codec: Codec,
-    model: OneToMany,
-}
+pub type ConditionalText = TaskModel<Settings, Codec, OneToMany>;
 
 /// A text and its label, as a person wrote them.
 struct Written {
@@ -130,21 +124,6 @@ impl Codec {
     }
 }
 
-/// Leaves out texts that have more tokens than the training takes.
-fn keep_short(name: &str, texts: &mut Vec<Written>, tokens: &Tokens) -> anyhow::Result<()> {
-    let Some(most) = tokens.max_length else { return Ok(()) };
-    // Only the count of tokens matters, not which ones are known.
-    let counter = Vocabulary::learn(tokens.tokens, "", 1);
-    texts.retain(|written| counter.encode_lossy(&written.text).len() <= most);
-    if texts.is_empty() {
-        let unit = tokens.tokens.plural();
-        return Err(usage(format!(
-            "--max-length: every text of {name} has more than {most} {unit}; raise it"
-        )));
-    }
-    Ok(())
-}
-
 impl ConditionalText {
     fn writer(&self) -> Writer<'_> {
         let Codec { tokens, longest, .. } = &self.codec;
@@ -198,8 +177,6 @@ impl Task for ConditionalText {
     const OPTIONS: &'static [&'static [&'static str]] =
         &[groups::TABLE, groups::TOKENS, groups::FEEDING, &["max-length", "condition"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = OneToManyObjective<f32>;
     type Report = ConditionalTextReport;
@@ -220,9 +197,6 @@ impl Task for ConditionalText {
     }
 
     fn settings(options: &Options) -> anyhow::Result<Settings> {
-        if options.max_length == Some(0) {
-            return Err(usage("--max-length must be at least 1"));
-        }
         let settings = Settings {
             tokens: options.token_settings()?,
             network: options.network(LENGTH)?,
@@ -230,8 +204,6 @@ impl Task for ConditionalText {
             feed: options.decoder_feed()?,
             learning: options.learning()?,
         };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, 2, 3).build().map_err(usage)?;
         Ok(settings)
     }
@@ -248,8 +220,11 @@ impl Task for ConditionalText {
             |source, part| read(source, part, &columns),
             |written: &Written| &written.text,
         )?;
+        let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
+        let length = |written: &Written| kind.count(&written.text);
+        let left_out =
+            keep_short((options.data_name()?, "text"), &mut train, most, kind.plural(), length)?;
         let name = options.data_name()?.display().to_string();
-        keep_short(&name, &mut train, &settings.tokens)?;
         let codec = match codec {
             Some(codec) => codec,
             None => Codec::learn(&name, &train, &settings.tokens)?,
@@ -269,7 +244,7 @@ impl Task for ConditionalText {
                 DataError::NoExamples { name: format!("{valid}, the part held out") }.into()
             );
         }
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
@@ -278,38 +253,9 @@ impl Task for ConditionalText {
         self.codec.examples(&data.display().to_string(), texts)
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<OneToMany> {
         let tokens = Boundaries::of(&codec.tokens).size();
-        let config = config(&settings, codec.labels.len(), tokens);
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(ConditionalText { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+        Ok(config(settings, codec.labels.len(), tokens).build()?)
     }
 
     fn objective(&self) -> OneToManyObjective<f32> {
@@ -327,19 +273,16 @@ impl Task for ConditionalText {
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {
         let longest = examples.iter().map(|example| example.text.len()).max().unwrap_or(1);
-        self.settings.learning.batch_size as u128 * longest as u128 * self.settings.network.tape()
+        longest as u128 * self.settings.network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
             for Example { label, text } in part {
                 fingerprint.number(u64::from(*label));
                 fingerprint.tokens(text);
             }
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -383,10 +326,7 @@ impl Task for ConditionalText {
         how: &Predict,
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let shown = [("context", how.show_context), ("attention", how.show_attention)];
-        if let Some((name, _)) = shown.into_iter().find(|&(_, given)| given) {
-            return Err(usage(format!("--show-{name}: this model reads no source; drop it")));
-        }
+        how.require_nothing_shown("this model reads no source")?;
         let (writer, search) = (self.writer(), self.writer().search(how)?);
         input.each_line(|_, line| {
             let label = self.codec.label(line.trim())?;

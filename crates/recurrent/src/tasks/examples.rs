@@ -1,11 +1,16 @@
 //! What tasks with examples have in common: which part an example belongs to, fingerprints, and
 //! how often two lists agree.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use recurrent_kernels::{Columns, Compute, loss};
+
 use crate::builtin::Part;
-use crate::data::{Columns, Source, source, split_by_key};
-use crate::options::Options;
+use crate::data::{self, Source, source, split_by_key};
+use crate::options::{Options, usage};
+use crate::run::thousands;
 
 /// The examples of a training and those held out, by the rule of all tasks: those of `--valid`; of
 /// built-in data the validation part; of a file a tenth of its inputs, so that no input is on both
@@ -43,9 +48,38 @@ pub fn read_test<E>(
     read(&source::open(data)?, Part::Test)
 }
 
+/// Leaves out of a training the examples whose length is above `--max-length`; `name` is the data
+/// as the person named them, `what` one example, `unit` what a length counts. If there are any, a line
+/// says how many.
+///
+/// # Errors
+/// Wrong usage if that leaves none.
+pub fn keep_short<E>(
+    (name, what): (&Path, &str),
+    examples: &mut Vec<E>,
+    most: Option<usize>,
+    unit: &str,
+    length: impl Fn(&E) -> usize,
+) -> anyhow::Result<Option<String>> {
+    let Some(most) = most else { return Ok(None) };
+    let all = examples.len();
+    examples.retain(|example| length(example) <= most);
+    if examples.is_empty() {
+        return Err(usage(format!(
+            "--max-length: every {what} of {} has more than {most} {unit}; raise it",
+            name.display()
+        )));
+    }
+    let left_out = |count: usize| match count {
+        1 => format!("1 {what} of more than {most} {unit} is left out"),
+        _ => format!("{} {what}s of more than {most} {unit} are left out", thousands(count)),
+    };
+    Ok(Some(all - examples.len()).filter(|&count| count > 0).map(left_out))
+}
+
 /// How the columns of a file are found.
-pub fn columns(options: &Options) -> Columns {
-    Columns { picked: options.columns.clone(), header: !options.no_header }
+pub fn columns(options: &Options) -> data::Columns {
+    data::Columns { picked: options.columns.clone(), header: !options.no_header }
 }
 
 /// A number that changes when anything does that went into it: 64-bit FNV-1a.
@@ -59,6 +93,16 @@ impl Default for Fingerprint {
 }
 
 impl Fingerprint {
+    /// That of the parts of a training; `take_in` takes in the examples of one.
+    pub fn of<E>(parts: [&Vec<E>; 2], take_in: impl Fn(&mut Fingerprint, &[E])) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for part in parts {
+            fingerprint.number(part.len() as u64);
+            take_in(&mut fingerprint, part);
+        }
+        fingerprint.value()
+    }
+
     /// Takes a number in.
     pub fn number(&mut self, number: u64) {
         self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01B3);
@@ -84,6 +128,32 @@ impl Fingerprint {
 
 /// Examples judged side by side: enough to keep the processor busy, few enough for any memory.
 pub const EVALUATION_BATCH: usize = 128;
+
+/// What was counted most often; the first of equally frequent ones.
+pub fn most_frequent<K: Ord + Copy>(counts: &BTreeMap<K, usize>) -> Option<K> {
+    counts.iter().max_by_key(|&(key, count)| (count, Reverse(key))).map(|(&key, _)| key)
+}
+
+/// What a model says of targets that are labels, batch after batch.
+#[derive(Clone, Debug, Default)]
+pub struct Guesses {
+    /// The most likely label of each column.
+    pub predicted: Vec<u32>,
+    /// The cross entropy of all columns together, in nats.
+    pub loss: f64,
+    losses: Vec<f64>,
+}
+
+impl Guesses {
+    /// Judges the logits of as many columns as there are targets; [`loss::IGNORED`] ones count no
+    /// loss.
+    pub fn add(&mut self, compute: &Compute, logits: Columns<'_, f32>, targets: &[u32]) {
+        self.losses.resize(targets.len(), 0.0);
+        loss::cross_entropy(compute, logits, targets, &mut self.losses);
+        self.loss += self.losses.iter().sum::<f64>();
+        self.predicted.extend((0..logits.columns()).map(|at| largest(logits.column(at))));
+    }
+}
 
 /// The share of pairs that are equal.
 ///

@@ -11,19 +11,17 @@
 //! which is only looked back at.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{bail, ensure};
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
-use recurrent_kernels::random::Generator;
 use recurrent_topologies::SeriesFeed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::examples::{EVALUATION_BATCH, Fingerprint};
 use super::settings::{Learning, Network};
-use super::{Data, Input, Predict, Prediction, Task};
+use super::{Data, Input, Predict, Prediction, Task, TaskModel};
 use crate::data::{Columns, Series, table::Format};
 use crate::options::{FeedKind, Options, TopologyKind, groups, usage};
 use crate::run::thousands;
@@ -97,26 +95,18 @@ impl Settings {
                 _ => return Err(format!("--{name} must be at most {MOST_ROWS}")),
             }
         }
-        self.network.check()?;
-        self.learning.check()?;
         Forecaster::build(self, 1).map(drop).map_err(|error| error.to_string())
     }
 }
 
 /// A model that forecasts.
-pub struct Forecast {
-    settings: Settings,
-    codec: Codec,
-    model: Forecaster,
-}
+pub type Forecast = TaskModel<Settings, Codec, Forecaster>;
 
 impl Task for Forecast {
     const NAME: &'static str = "forecast";
     const OPTIONS: &'static [&'static [&'static str]] =
         &[groups::TABLE, &["horizon", "window", "season", "topology", "feed", "bidirectional"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Rows;
     type Objective = ForecasterObjective;
     type Report = ForecastReport;
@@ -177,7 +167,7 @@ impl Task for Forecast {
         let (train, held_out, reach) = rows::read_parts(options, settings)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
         let (train, held_out) = (codec.rows(train, settings.window)?, codec.rows(held_out, reach)?);
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Rows> {
@@ -185,34 +175,8 @@ impl Task for Forecast {
         Ok(self.codec.rows(series, self.settings.reach())?)
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
-        let model =
-            Forecaster::build(&settings, codec.columns.len()).map_err(|error| error.to_string())?;
-        Ok(Forecast { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        self.model.initialize(generator, &self.settings).map_err(|error| error.to_string())
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<Forecaster> {
+        Ok(Forecaster::build(settings, codec.columns.len())?)
     }
 
     fn objective(&self) -> ForecasterObjective {
@@ -228,7 +192,7 @@ impl Task for Forecast {
     }
 
     fn tape(&self, _: &Rows) -> u128 {
-        self.settings.learning.batch_size as u128 * self.model.tape(&self.settings)
+        self.model.tape(&self.settings)
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
@@ -346,7 +310,7 @@ impl Task for Forecast {
         let rows: Vec<Vec<Value>> =
             forecast.iter().map(|row| row.iter().map(number).collect()).collect();
         let json = json!({ "columns": self.codec.columns, "rows": rows });
-        emit(Prediction { text: lines.join("\n"), json })
+        emit(Prediction::new(lines.join("\n"), json))
     }
 }
 

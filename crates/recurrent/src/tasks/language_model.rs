@@ -8,9 +8,8 @@
 //! nine at its end, because streams have equal lengths.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_topologies::{
@@ -22,7 +21,7 @@ use serde_json::json;
 
 use super::settings::{Learning, Network, Tokens};
 use super::training::GENERATION;
-use super::{Data, Generate, Prediction, Report, Task};
+use super::{Data, Generate, Prediction, Report, Task, TaskModel};
 use crate::data::text::{EVALUATION_STREAMS, load_held_out};
 use crate::data::{Corpus, TokenKind, Vocabulary, source};
 use crate::options::{Options, groups, usage};
@@ -44,14 +43,15 @@ pub struct Settings {
     pub sequence_length: usize,
 }
 
+/// Tokens that are written where nothing else is said.
+const LENGTH: usize = 500;
+
 /// The longest window: dropout masks of different steps would meet beyond it.
 const MOST_STEPS: usize = 1 << 24;
 
 impl Settings {
     /// Checks every number.
     fn check(&self) -> Result<(), String> {
-        self.network.check()?;
-        self.learning.check()?;
         match self.sequence_length {
             0 => return Err("the sequence length must be at least 1".into()),
             1..=MOST_STEPS => {}
@@ -71,11 +71,7 @@ impl Settings {
 }
 
 /// A model that predicts the next token of a text.
-pub struct LanguageModel {
-    settings: Settings,
-    vocabulary: Vocabulary,
-    model: ManyToMany,
-}
+pub type LanguageModel = TaskModel<Settings, Vocabulary, ManyToMany>;
 
 impl LanguageModel {
     /// The model.
@@ -93,7 +89,7 @@ impl LanguageModel {
     ) -> Writer {
         let stream = ManyToManyStream::new(compute, &self.model, parameters, 1);
         let generator = Generator::new(seed, GENERATION);
-        Writer { stream, vocabulary: self.vocabulary.clone(), sampler, generator }
+        Writer { stream, vocabulary: self.codec.clone(), sampler, generator }
     }
 }
 
@@ -102,8 +98,6 @@ impl Task for LanguageModel {
     const OPTIONS: &'static [&'static [&'static str]] = &[groups::TOKENS, &["sequence-length"]];
     const IN_ORDER: bool = true;
 
-    type Settings = Settings;
-    type Codec = Vocabulary;
     /// A text as token numbers.
     type Examples = Vec<u32>;
     type Objective = ManyToManyObjective<f32>;
@@ -150,43 +144,15 @@ impl Task for LanguageModel {
         };
         corpus.require_window(settings.learning.batch_size, settings.sequence_length)?;
         let Corpus { vocabulary, train, valid, .. } = corpus;
-        Ok(Data { codec: vocabulary, train, held_out: valid })
+        Ok(Data { codec: vocabulary, train, held_out: valid, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<u32>> {
-        Ok(load_held_out(&source::open(data)?, &self.vocabulary)?)
+        Ok(load_held_out(&source::open(data)?, &self.codec)?)
     }
 
-    fn build(settings: Settings, vocabulary: Vocabulary) -> Result<Self, String> {
-        let model = settings.model(vocabulary.len()).build().map_err(|error| error.to_string())?;
-        Ok(LanguageModel { settings, vocabulary, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Vocabulary {
-        &self.vocabulary
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+    fn build(settings: &Settings, vocabulary: &Vocabulary) -> anyhow::Result<ManyToMany> {
+        Ok(settings.model(vocabulary.len()).build()?)
     }
 
     fn objective(&self) -> ManyToManyObjective<f32> {
@@ -204,8 +170,8 @@ impl Task for LanguageModel {
     }
 
     fn tape(&self, _: &Vec<u32>) -> u128 {
-        let Settings { learning, sequence_length, network, .. } = &self.settings;
-        learning.batch_size as u128 * *sequence_length as u128 * network.tape()
+        let Settings { sequence_length, network, .. } = &self.settings;
+        *sequence_length as u128 * network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
@@ -215,7 +181,7 @@ impl Task for LanguageModel {
     fn describe(&self, data: &Data<Self>) -> String {
         let unit = self.unit();
         let [vocabulary, train, held_out] =
-            [self.vocabulary.len(), data.train.len(), data.held_out.len()].map(thousands);
+            [self.codec.len(), data.train.len(), data.held_out.len()].map(thousands);
         format!(
             "vocabulary of {vocabulary} {unit}; {train} {unit} to learn from, {held_out} held out"
         )
@@ -226,7 +192,7 @@ impl Task for LanguageModel {
     }
 
     fn guessing(&self) -> f64 {
-        (self.vocabulary.len() as f64).ln()
+        (self.codec.len() as f64).ln()
     }
 
     fn evaluate(
@@ -262,17 +228,17 @@ impl Task for LanguageModel {
         let sampler = Sampler::new(compute.level(), how.sampling).map_err(usage)?;
         let prompt = match &how.prompt {
             Some(text) if text.is_empty() => return Err(usage("--prompt must not be empty")),
-            Some(text) => self.vocabulary.encode(text)?,
+            Some(text) => self.codec.encode(text)?,
             None => Vec::new(),
         };
         let mut writer = self.writer(compute, parameters, sampler, how.seed);
         (0..how.count)
             .map(|_| {
                 let mut tokens = prompt.clone();
-                tokens.extend(writer.write(&prompt, how.length)?);
-                let text = self.vocabulary.decode(&tokens);
+                tokens.extend(writer.write(&prompt, how.length.unwrap_or(LENGTH))?);
+                let text = self.codec.decode(&tokens);
                 let json = json!({ "text": text });
-                Ok(Prediction { text, json })
+                Ok(Prediction::new(text, json))
             })
             .collect()
     }

@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, loss};
 use recurrent_topologies::{Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Reading};
@@ -17,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::examples::{
-    EVALUATION_BATCH, Fingerprint, accuracy, largest, percent, read_parts, read_test,
+    EVALUATION_BATCH, Fingerprint, Guesses, accuracy, largest, most_frequent, percent, read_parts,
+    read_test,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::{Data, Input, Predict, Prediction, Report, Task};
+use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary};
 use crate::options::{Options, usage};
@@ -61,11 +61,7 @@ pub struct Example {
 }
 
 /// A model that tags sentences.
-pub struct Tag {
-    settings: Settings,
-    codec: Codec,
-    model: ManyToMany,
-}
+pub type Tag = TaskModel<Settings, Codec, ManyToMany>;
 
 /// A sentence as a person wrote it.
 struct Written {
@@ -105,17 +101,11 @@ impl Codec {
                 *counts.entry(word).or_default().entry(tag).or_default() += 1;
             }
         }
-        // The first of equally frequent ones.
-        let usual = |of: &BTreeMap<u32, usize>| {
-            of.iter()
-                .max_by_key(|&(tag, count)| (count, std::cmp::Reverse(tag)))
-                .map(|(tag, _)| *tag)
-        };
-        let of_all = usual(&all).unwrap_or_default();
+        let of_all = most_frequent(&all).unwrap_or_default();
         let unknown = words.unknown();
         let usual = (0..words.len() as u32)
             .map(|word| match counts.get(&word) {
-                Some(own) if Some(word) != unknown => usual(own).unwrap_or(of_all),
+                Some(own) if Some(word) != unknown => most_frequent(own).unwrap_or(of_all),
                 _ => of_all,
             })
             .collect();
@@ -177,8 +167,6 @@ impl Task for Tag {
     const OPTIONS: &'static [&'static [&'static str]] =
         &[&["min-count", "embedding-size", "one-hot", "bidirectional"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = ManyToManyObjective<f32>;
     type Report = TagReport;
@@ -200,8 +188,6 @@ impl Task for Tag {
         tokens.tokens = TokenKind::Word;
         let network = options.network(LENGTH)?;
         let settings = Settings { tokens, network, learning: options.learning()? };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, 2, 2).build().map_err(usage)?;
         Ok(settings)
     }
@@ -218,44 +204,15 @@ impl Task for Tag {
             None => Codec::learn(&options.data_name()?.display().to_string(), &train, settings)?,
         };
         let (train, held_out) = (codec.examples(train), codec.examples(held_out));
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<Example>> {
         Ok(self.codec.examples(read_test(data, read)?))
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
-        let config = config(&settings, codec.words.len(), codec.tags.len());
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(Tag { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ManyToMany> {
+        Ok(config(settings, codec.words.len(), codec.tags.len()).build()?)
     }
 
     fn objective(&self) -> ManyToManyObjective<f32> {
@@ -272,19 +229,16 @@ impl Task for Tag {
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {
         let longest = examples.iter().map(|example| example.tokens.len()).max().unwrap_or(1);
-        self.settings.learning.batch_size as u128 * longest as u128 * self.settings.network.tape()
+        longest as u128 * self.settings.network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
             for example in part {
                 fingerprint.tokens(&example.tokens);
                 fingerprint.tokens(&example.tags);
             }
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -311,26 +265,18 @@ impl Task for Tag {
         parameters: &Parameters<f32>,
         examples: &Vec<Example>,
     ) -> anyhow::Result<TagReport> {
-        let (mut sum, mut losses) = (0.0, vec![]);
-        let (mut predicted, mut usual, mut true_ones) = (vec![], vec![], vec![]);
-        let mut unknown_tags = 0;
+        let (mut guesses, mut usual, mut true_ones) = (Guesses::default(), vec![], vec![]);
         self.for_each_batch(compute, parameters, examples, |window, logits| {
-            losses.resize(window.targets.len(), 0.0);
-            loss::cross_entropy(compute, logits, &window.targets, &mut losses);
-            sum += losses.iter().sum::<f64>();
-            for (column, (&token, &tag)) in window.tokens.iter().zip(&window.targets).enumerate() {
-                // A tag that the training never saw cannot be right.
-                unknown_tags += usize::from(tag == loss::IGNORED);
-                predicted.push(largest(logits.column(column)));
-                usual.push(self.codec.usual[token as usize]);
-                true_ones.push(tag);
-            }
+            guesses.add(compute, logits, &window.targets);
+            usual.extend(window.tokens.iter().map(|&token| self.codec.usual[token as usize]));
+            true_ones.extend_from_slice(&window.targets);
         });
-        let known = true_ones.len() - unknown_tags;
+        // A tag that the training never saw cannot be right.
+        let known = true_ones.iter().filter(|&&tag| tag != loss::IGNORED).count();
         Ok(TagReport {
-            accuracy: accuracy(&predicted, &true_ones),
+            accuracy: accuracy(&guesses.predicted, &true_ones),
             most_frequent_tag_accuracy: accuracy(&usual, &true_ones),
-            loss: sum / known as f64,
+            loss: guesses.loss / known as f64,
             tokens: true_ones.len(),
             span_f1: self.span_f1(compute, parameters, examples),
         })
@@ -356,7 +302,7 @@ impl Task for Tag {
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         how.require_none(Self::NAME)?;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let tokens = words.iter().map(|word| self.codec.token(word)).collect();
             let example = Example { tokens, tags: vec![loss::IGNORED; words.len()] };
@@ -368,7 +314,9 @@ impl Task for Tag {
             let pairs: Vec<String> =
                 words.iter().zip(&tags).map(|(word, tag)| format!("{word}/{tag}")).collect();
             let json = json!({ "tokens": words, "tags": tags });
-            emit(Prediction { text: pairs.join(" "), json })
+            let unknown =
+                words.iter().copied().filter(|word| self.codec.words.number(word).is_none());
+            emit(Prediction::new(pairs.join(" "), json).with_unknown(number, unknown))
         })
     }
 }

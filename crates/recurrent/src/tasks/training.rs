@@ -68,12 +68,13 @@ impl<T: Task> Training<T> {
     /// A line that says which setting is out of range.
     pub fn new(settings: T::Settings, compute: Compute, data: &Data<T>) -> Result<Self, String> {
         let task = build::<T>(settings, data.codec.clone())?;
-        let learning = T::learning(task.current()).clone();
+        let learning = task.learning().clone();
         // Parameters, gradients and what the optimiser keeps, and the tape.
         let buffers = 2 + learning.optimizer.kept() as u128;
-        require_memory(buffers * task.layout().count() as u128 + task.tape(&data.train))?;
+        let tape = learning.batch_size as u128 * task.tape(&data.train);
+        require_memory(buffers * task.layout().count() as u128 + tape)?;
         let mut generator = Generator::new(learning.seed, INITIALIZATION);
-        let mut parameters = task.initialize(&mut generator)?;
+        let mut parameters = task.initialize(&mut generator).map_err(|error| error.to_string())?;
         task.prepare(&compute, &mut parameters, &data.train);
         let units = task.units(&data.train);
         let batch = if T::IN_ORDER { 1 } else { learning.batch_size };
@@ -95,7 +96,7 @@ impl<T: Task> Training<T> {
 
     /// How to learn.
     pub fn learning(&self) -> &super::settings::Learning {
-        T::learning(self.task.current())
+        self.task.learning()
     }
 
     /// Steps of the whole run.
@@ -168,7 +169,8 @@ impl<T: Task> Training<T> {
 /// # Errors
 /// A line that says which setting is out of range.
 pub fn build<T: Task>(settings: T::Settings, codec: T::Codec) -> Result<T, String> {
-    let task = T::build(settings, codec)?;
+    let model = T::build(&settings, &codec).map_err(|error| error.to_string())?;
+    let task = T::new(settings, codec, model);
     require_memory(task.layout().count() as u128)?;
     Ok(task)
 }

@@ -4,9 +4,8 @@
 //! for with a beam.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_topologies::{
@@ -19,10 +18,12 @@ use recurrent_training::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::examples::{EVALUATION_BATCH, Fingerprint, columns, percent, read_parts, read_test};
+use super::examples::{
+    EVALUATION_BATCH, Fingerprint, columns, keep_short, percent, read_parts, read_test,
+};
 use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, bleu, exact_match};
-use super::{Data, Input, Predict, Prediction, Report, Task};
+use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary};
 use crate::options::{Options, ScheduleKind, groups, usage};
@@ -73,11 +74,7 @@ pub struct Example {
 }
 
 /// A model that translates.
-pub struct Translate {
-    settings: Settings,
-    codec: Codec,
-    model: EncoderDecoder,
-}
+pub type Translate = TaskModel<Settings, Codec, EncoderDecoder>;
 
 /// A source and its target, as a person wrote them.
 type Written = [String; 2];
@@ -117,21 +114,6 @@ impl Codec {
         };
         pairs.into_iter().map(example).collect()
     }
-}
-
-/// Leaves out pairs of which either side has more tokens than the training takes.
-fn keep_short(name: &str, pairs: &mut Vec<Written>, tokens: &Tokens) -> anyhow::Result<()> {
-    let Some(most) = tokens.max_length else { return Ok(()) };
-    // Only the count of tokens matters, not which ones are known.
-    let counter = Vocabulary::learn(tokens.tokens, "", 1);
-    pairs.retain(|pair| pair.iter().all(|text| counter.encode_lossy(text).len() <= most));
-    if pairs.is_empty() {
-        let unit = tokens.tokens.plural();
-        return Err(usage(format!(
-            "--max-length: every pair of {name} has more than {most} {unit}; raise it"
-        )));
-    }
-    Ok(())
 }
 
 impl Translate {
@@ -238,7 +220,7 @@ impl Translate {
             }
             object.insert("context".into(), blocks.into());
         }
-        Prediction { text: text.join("\n"), json: Value::Object(object) }
+        Prediction::new(text.join("\n"), Value::Object(object))
     }
 }
 
@@ -272,8 +254,6 @@ impl Task for Translate {
         &["max-length", "attention", "input-feeding", "reverse-source", "bidirectional"],
     ];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = EncoderDecoderObjective<f32>;
     type Report = TranslateReport;
@@ -293,9 +273,6 @@ impl Task for Translate {
     }
 
     fn settings(options: &Options) -> anyhow::Result<Settings> {
-        if options.max_length == Some(0) {
-            return Err(usage("--max-length must be at least 1"));
-        }
         let settings = Settings {
             tokens: options.token_settings()?,
             network: options.network(LENGTH)?,
@@ -305,8 +282,6 @@ impl Task for Translate {
             feed: options.decoder_feed()?,
             learning: options.learning()?,
         };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, 2, 3).build().map_err(usage)?;
         Ok(settings)
     }
@@ -323,10 +298,13 @@ impl Task for Translate {
             |source, part| read(source, part, &columns),
             |pair: &Written| &pair[0],
         )?;
-        keep_short(&options.data_name()?.display().to_string(), &mut train, &settings.tokens)?;
+        let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
+        let longer = |pair: &Written| pair.iter().map(|text| kind.count(text)).max().unwrap_or(0);
+        let left_out =
+            keep_short((options.data_name()?, "pair"), &mut train, most, kind.plural(), longer)?;
         let codec = codec.unwrap_or_else(|| Codec::learn(&train, &settings.tokens));
         let (train, held_out) = (codec.examples(train), codec.examples(held_out));
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
@@ -334,38 +312,9 @@ impl Task for Translate {
         Ok(self.codec.examples(read_test(data, |source, part| read(source, part, &columns))?))
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<EncoderDecoder> {
         let target = Boundaries::of(&codec.target).size();
-        let config = config(&settings, codec.source.len(), target);
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(Translate { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+        Ok(config(settings, codec.source.len(), target).build()?)
     }
 
     fn objective(&self) -> EncoderDecoderObjective<f32> {
@@ -385,20 +334,17 @@ impl Task for Translate {
         let longest =
             |length: fn(&Example) -> usize| examples.iter().map(length).max().unwrap_or(1);
         let steps = longest(|example| example.source.len()) + longest(|e| e.target.len());
-        self.settings.learning.batch_size as u128 * steps as u128 * self.settings.network.tape()
+        steps as u128 * self.settings.network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
             for Example { source, target, reference } in part {
                 fingerprint.tokens(source);
                 fingerprint.tokens(target);
                 reference.bytes().for_each(|byte| fingerprint.number(u64::from(byte)));
             }
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -470,14 +416,15 @@ impl Task for Translate {
             ));
         }
         let search = self.writer().search(how)?;
-        input.each_line(|_, line| {
+        input.each_line(|number, line| {
             let line = line.trim();
             let source = self.codec.source.encode_lossy(line);
             let sources = (Reading::Tokens(&source[..]), &Lengths::equal(1, source.len()));
             let stream = self.model.stream(compute, parameters.clone(), sources);
             let found = self.writer().write(stream, &search)?.into_iter().flatten();
             let found: Vec<Hypothesis> = found.collect();
-            emit(self.show((compute, &parameters), (line, &source), &found, how, &search))
+            let shown = self.show((compute, &parameters), (line, &source), &found, how, &search);
+            emit(shown.with_unknown(number, self.codec.source.unknown_in(line)))
         })
     }
 }

@@ -10,24 +10,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use recurrent_cells::{Layout, Parameters};
+use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{Columns, Compute, Matrix, loss};
+use recurrent_kernels::{Columns, Compute, loss};
 use recurrent_topologies::{
     Fusion, ImageAnswerer, ImageAnswererConfig, ImageAnswererTape, Lengths,
 };
 use recurrent_training::{AnswerBatch, ImageAnswererObjective, Labelled, Sources};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::examples::{
-    EVALUATION_BATCH, Fingerprint, accuracy, largest, percent, read_parts, read_test,
+    EVALUATION_BATCH, Fingerprint, Guesses, accuracy, keep_short, most_frequent, percent,
+    read_parts, read_test,
 };
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::{Data, Input, Predict, Prediction, Report, Task};
+use super::{Data, Input, Predict, Prediction, Ranking, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Drawing, Part};
 use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary};
 use crate::options::groups::{TABLE, TOKENS};
@@ -78,11 +79,7 @@ pub struct Example {
 }
 
 /// A model that answers questions about images.
-pub struct Vqa {
-    settings: Settings,
-    codec: Codec,
-    model: ImageAnswerer,
-}
+pub type Vqa = TaskModel<Settings, Codec, ImageAnswerer>;
 
 /// An example as a person wrote it.
 struct Written {
@@ -121,28 +118,6 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
     }
 }
 
-/// Leaves out questions of more tokens than the training takes.
-fn keep_short(name: &Path, examples: &mut Vec<Written>, tokens: &Tokens) -> anyhow::Result<()> {
-    let Some(most) = tokens.max_length else { return Ok(()) };
-    // Only the count of tokens matters, not which ones are known.
-    let counter = Vocabulary::learn(tokens.tokens, "", 1);
-    examples.retain(|written| counter.encode_lossy(&written.question).len() <= most);
-    match examples.is_empty() {
-        false => Ok(()),
-        true => Err(usage(format!(
-            "--max-length: every question of {} has more than {most} {}; raise it",
-            name.display(),
-            tokens.tokens.plural()
-        ))),
-    }
-}
-
-/// The answer that was counted most often; the first of equally frequent ones.
-fn most_frequent(counts: &BTreeMap<u32, usize>) -> u32 {
-    let most = counts.iter().max_by_key(|&(answer, count)| (count, std::cmp::Reverse(answer)));
-    most.map(|(&answer, _)| answer).unwrap_or_default()
-}
-
 impl Codec {
     fn learn(name: &str, examples: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
         let Tokens { tokens, min_count, .. } = settings.tokens;
@@ -157,10 +132,11 @@ impl Codec {
             *counts.entry(question).or_default().entry(answer).or_default() += 1;
             *all.entry(answer).or_default() += 1;
         }
-        let usual = |(&question, counts): (&&str, &_)| (question.to_owned(), most_frequent(counts));
+        let most = |counts: &_| most_frequent(counts).unwrap_or_default();
+        let usual = |(&question, counts): (&&str, &_)| (question.to_owned(), most(counts));
         let usual = counts.iter().map(usual).collect();
         let pictures = PictureCodec::learn(examples.iter().map(|written| &written.picture));
-        Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most_frequent(&all) })
+        Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most(&all) })
     }
 
     /// The examples of the data that a person named so.
@@ -238,8 +214,6 @@ impl Task for Vqa {
     const OPTIONS: &'static [&'static [&'static str]] =
         &[TABLE, TOKENS, &["max-length", "bidirectional", "fusion"]];
 
-    type Settings = Settings;
-    type Codec = Codec;
     type Examples = Vec<Example>;
     type Objective = ImageAnswererObjective<f32>;
     type Report = VqaReport;
@@ -265,8 +239,6 @@ impl Task for Vqa {
             network: options.network(LENGTH)?,
             learning: options.learning()?,
         };
-        settings.network.check().map_err(usage)?;
-        settings.learning.check().map_err(usage)?;
         config(&settings, &PictureCodec::of_features(1), 2, 2).build().map_err(usage)?;
         Ok(settings)
     }
@@ -280,51 +252,25 @@ impl Task for Vqa {
         let (mut train, held_out) =
             read_parts(options, "image", read, |written: &Written| &written.key)?;
         let name = options.data_name()?;
-        keep_short(name, &mut train, &settings.tokens)?;
+        let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
+        let length = |written: &Written| kind.count(&written.question);
+        let left_out = keep_short((name, "question"), &mut train, most, kind.plural(), length)?;
         let codec = match codec {
             Some(codec) => codec,
             None => Codec::learn(&name.display().to_string(), &train, settings)?,
         };
         let train = codec.examples(name, train)?;
         let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
-        Ok(Data { codec, train, held_out })
+        Ok(Data { codec, train, held_out, left_out })
     }
 
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
         self.codec.examples(data, read_test(data, |source, part| read(source, part, options))?)
     }
 
-    fn build(settings: Settings, codec: Codec) -> Result<Self, String> {
-        let config = config(&settings, &codec.pictures, codec.words.len(), codec.answers.len());
-        let model = config.build().map_err(|error| error.to_string())?;
-        Ok(Vqa { settings, codec, model })
-    }
-
-    fn current(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn codec(&self) -> &Codec {
-        &self.codec
-    }
-
-    fn learning(settings: &Settings) -> &Learning {
-        &settings.learning
-    }
-
-    fn learning_mut(settings: &mut Settings) -> &mut Learning {
-        &mut settings.learning
-    }
-
-    fn layout(&self) -> &Arc<Layout> {
-        self.model.layout()
-    }
-
-    fn initialize(&self, generator: &mut Generator) -> Result<Parameters<f32>, String> {
-        let Network { initialization, forget_bias, .. } = self.settings.network;
-        self.model
-            .initialize(generator, initialization, forget_bias)
-            .map_err(|error| error.to_string())
+    fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ImageAnswerer> {
+        let (words, answers) = (codec.words.len(), codec.answers.len());
+        Ok(config(settings, &codec.pictures, words, answers).build()?)
     }
 
     fn prepare(
@@ -351,23 +297,19 @@ impl Task for Vqa {
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {
-        let Settings { image, network, learning, .. } = &self.settings;
+        let Settings { image, network, .. } = &self.settings;
         let longest = examples.iter().map(|example| example.question.len()).max().unwrap_or(1);
-        let each = self.codec.pictures.tape(image) + longest as u128 * network.tape();
-        learning.batch_size as u128 * each
+        self.codec.pictures.tape(image) + longest as u128 * network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for part in [&data.train, &data.held_out] {
-            fingerprint.number(part.len() as u64);
-            take_in(&mut fingerprint, part.iter().map(|example| &example.picture));
+        Fingerprint::of([&data.train, &data.held_out], |fingerprint, part| {
+            take_in(fingerprint, part.iter().map(|example| &example.picture));
             for Example { question, answer, .. } in part {
                 fingerprint.tokens(question);
                 fingerprint.number(u64::from(*answer));
             }
-        }
-        fingerprint.value()
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -396,21 +338,18 @@ impl Task for Vqa {
         parameters: &Parameters<f32>,
         examples: &Vec<Example>,
     ) -> anyhow::Result<VqaReport> {
-        let (mut sum, mut losses, mut predicted) = (0.0, vec![], vec![]);
+        let mut guesses = Guesses::default();
         self.for_each_batch(compute, parameters, examples, |labels, logits| {
-            losses.resize(labels.len(), 0.0);
-            loss::cross_entropy(compute, logits, labels, &mut losses);
-            sum += losses.iter().sum::<f64>();
-            predicted.extend((0..logits.columns()).map(|at| largest(logits.column(at))));
+            guesses.add(compute, logits, labels);
         });
         let usual: Vec<u32> = examples.iter().map(|example| example.usual).collect();
         // An answer that the training never saw cannot be right.
         let answers: Vec<u32> = examples.iter().map(|example| example.answer).collect();
         let known = answers.iter().filter(|&&answer| answer != loss::IGNORED).count();
         Ok(VqaReport {
-            accuracy: accuracy(&predicted, &answers),
+            accuracy: accuracy(&guesses.predicted, &answers),
             question_only_accuracy: accuracy(&usual, &answers),
-            loss: sum / known as f64,
+            loss: guesses.loss / known as f64,
             examples: answers.len(),
         })
     }
@@ -430,8 +369,8 @@ impl Task for Vqa {
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         how.require_top_only(Self::NAME)?;
-        let (folder, labels) = (input.folder, &self.codec.answers);
-        input.each_line(|_, line| {
+        let folder = input.folder;
+        input.each_line(|number, line| {
             let (image, question) = line
                 .split_once('\t')
                 .map(|(image, question)| (image.trim(), question.trim()))
@@ -440,28 +379,19 @@ impl Task for Vqa {
             let picture = self.codec.pictures.look(folder, image)?;
             let words = self.codec.words.encode_lossy(question);
             let example = Example { picture, question: words, usual: 0, answer: loss::IGNORED };
-            let mut likely: Vec<(f32, &str)> = vec![];
+            let mut ranking = None;
             self.for_each_batch(compute, &parameters, &[example], |_, logits| {
-                let mut column = Matrix::zeros(labels.len(), 1);
-                column.as_mut().copy_from(logits);
-                loss::softmax(compute.level(), column.as_mut());
-                let names = labels.names().iter().map(String::as_str);
-                likely = column.as_slice().iter().copied().zip(names).collect();
+                ranking = Some(Ranking::new(compute, logits, &self.codec.answers, how.top));
             });
-            // The sort is stable: of equally likely answers the first stays first.
-            likely.sort_by(|a, b| b.0.total_cmp(&a.0));
-            likely.truncate(how.top.unwrap_or(likely.len()));
-            let probabilities: serde_json::Map<String, Value> =
-                likely.iter().map(|&(p, name)| (name.to_owned(), json!(p))).collect();
+            let ranking = ranking.expect("an example has a result");
             let json = json!({
                 "image": image,
                 "question": question,
-                "answer": likely.first().map(|&(_, name)| name),
-                "probabilities": probabilities,
+                "answer": ranking.best(),
+                "probabilities": ranking.probabilities(),
             });
-            let shown = likely.iter().take(how.top.unwrap_or(1));
-            let shown: Vec<String> = shown.map(|(p, name)| format!("{name} {p:.4}")).collect();
-            emit(Prediction { text: shown.join(", "), json })
+            let prediction = Prediction::new(ranking.text(), json);
+            emit(prediction.with_unknown(number, self.codec.words.unknown_in(question)))
         })
     }
 }

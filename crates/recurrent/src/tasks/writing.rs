@@ -124,7 +124,7 @@ impl Writer<'_> {
         stream: impl FnOnce(usize) -> DecoderStream<f32>,
     ) -> anyhow::Result<Vec<Hypothesis>> {
         let constraints = self
-            .constraints(how.length, how.prompt.as_deref())
+            .constraints(how.length.unwrap_or(self.max_length()), how.prompt.as_deref())
             .map_err(|error| usage(format!("--prompt: {error}")))?;
         constraints.check().map_err(usage)?;
         if let Some(width) = how.beam {
@@ -179,7 +179,7 @@ impl Writer<'_> {
             found.iter().map(|hypothesis| self.line(hypothesis, how, search)).collect();
         let predictions: Vec<Value> = found.iter().map(|found| self.json(found)).collect();
         let json = json!({ name: input, "predictions": predictions });
-        Prediction { text: lines.join("\n"), json }
+        Prediction::new(lines.join("\n"), json)
     }
 
     /// A hypothesis for a person: its text, behind its score where `--top` asks for several.
@@ -193,7 +193,7 @@ impl Writer<'_> {
 
     /// A written text by itself.
     pub fn prediction(self, hypothesis: &Hypothesis) -> Prediction {
-        Prediction { text: self.text(hypothesis), json: self.json(hypothesis) }
+        Prediction::new(self.text(hypothesis), self.json(hypothesis))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use recurrent_cells::initialize::InitializationError;
+use recurrent_cells::initialize::{Initialization, InitializationError};
 use recurrent_cells::{Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
@@ -96,13 +96,14 @@ impl Forecaster {
     pub fn initialize(
         &self,
         generator: &mut Generator,
-        settings: &Settings,
+        initialization: Initialization,
+        forget_bias: Option<f64>,
     ) -> Result<Parameters<f32>, InitializationError> {
-        let (initialization, bias) =
-            (settings.network.initialization, settings.network.forget_bias);
         match &self.model {
-            Model::ManyToMany(model) => model.initialize(generator, initialization, bias),
-            Model::EncoderDecoder(model) => model.initialize(generator, initialization, bias),
+            Model::ManyToMany(model) => model.initialize(generator, initialization, forget_bias),
+            Model::EncoderDecoder(model) => {
+                model.initialize(generator, initialization, forget_bias)
+            }
         }
     }
 
