@@ -48,7 +48,10 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     let root = workspace::root()?;
     // Uncommitted work is normal on a desk; on a fresh clone nothing is uncommitted.
     let dirty = git(&root, &["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
-    let steps = plan::steps(scope, &workspace::packages(&root)?, dirty);
+    // Where packages were compiled before, this time in a new folder; `plan::package` says why.
+    let again = root.join("target/package").exists();
+    let packing = again.then(|| format!("target/package-{}", std::process::id()));
+    let steps = plan::steps(scope, &workspace::packages(&root)?, dirty, packing.as_deref());
 
     let is_there = |tool: &Tool| tool.probe().succeeds_quietly(&root);
     let missing: Vec<Tool> = plan::tools(&steps).into_iter().filter(|t| !is_there(t)).collect();
@@ -77,6 +80,10 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
             Outcome::NotReached => {}
         }
         outcomes.push((step.name, outcome));
+    }
+    if let Some(folder) = packing {
+        // Not there if packing was not reached.
+        let _ = std::fs::remove_dir_all(root.join(folder));
     }
     print!("{}", summary(&outcomes, start.elapsed()));
     for (name, outcome) in &outcomes {

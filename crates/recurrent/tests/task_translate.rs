@@ -52,6 +52,10 @@ fn pairs_are_learnt_judged_and_translated() {
     assert_eq!(report["examples"], 10);
     assert!(number("exact_match") > 0.5, "{report}");
     assert_eq!(number("bleu"), 0.0, "one token has no four in a row");
+    // No person needs to read a number that is 0 whatever the texts are.
+    assert!(!place.done("evaluate run").contains("BLEU"));
+    place.write("long.tsv", "source\ttarget\n3 4\tone two three four\n");
+    assert!(place.done("evaluate run --data long.tsv").contains("BLEU"));
     let shuffled = &objects(&place.done("evaluate run --shuffle-tokens --json"))[0];
     assert!(shuffled["loss"].as_f64().unwrap() > number("loss"), "{shuffled}");
 

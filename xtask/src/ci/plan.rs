@@ -77,7 +77,13 @@ pub(super) fn tools(steps: &[Step]) -> Vec<Tool> {
 /// The steps in order: the fastest first, so that a slip is seen at once.
 ///
 /// `dirty` says that there are uncommitted changes, which `cargo package` otherwise refuses.
-pub(super) fn steps(scope: Scope, packages: &[Package], dirty: bool) -> Vec<Step> {
+/// `packing` is a folder to compile packages in, for [`package`].
+pub(super) fn steps(
+    scope: Scope,
+    packages: &[Package],
+    dirty: bool,
+    packing: Option<&str>,
+) -> Vec<Step> {
     let step = |name, action, tool| Step { name, action, tool };
     let cargo = |arguments: &[&str]| Action::Commands(vec![Invocation::cargo(arguments)]);
 
@@ -101,7 +107,7 @@ pub(super) fn steps(scope: Scope, packages: &[Package], dirty: bool) -> Vec<Step
         steps.extend([
             step("docs", Action::Commands(vec![docs]), None),
             step("features", Action::Commands(feature_matrix(packages)), Some(CLIPPY)),
-            step("package", Action::Commands(vec![package(packages, dirty)]), None),
+            step("package", Action::Commands(vec![package(packages, dirty, packing)]), None),
             step("dependencies", deny, Some(CARGO_DENY)),
         ]);
     }
@@ -130,14 +136,20 @@ fn feature_matrix(packages: &[Package]) -> Vec<Invocation> {
 }
 
 /// Packs every crate that may be published and compiles it from its package, against the packages
-/// of the others.
-fn package(packages: &[Package], dirty: bool) -> Invocation {
+/// of the others; in a folder of their own if one is given.
+///
+/// Cargo takes two packages of one name and version for the same, and does not look whether the
+/// second has other files: in a folder where packages were compiled before, it would compile those.
+fn package(packages: &[Package], dirty: bool, packing: Option<&str>) -> Invocation {
     let mut arguments = vec!["package", "--workspace"];
     for package in packages.iter().filter(|package| !package.is_public()) {
         arguments.extend(["--exclude", package.name.as_str()]);
     }
     if dirty {
         arguments.push("--allow-dirty");
+    }
+    if let Some(folder) = packing {
+        arguments.extend(["--target-dir", folder]);
     }
     Invocation::cargo(&arguments)
 }
@@ -156,14 +168,14 @@ mod tests {
     #[test]
     fn both_scopes_are_tidy() {
         for scope in [Scope::Quick, Scope::Whole] {
-            assert!(steps(scope, &[], false).iter().any(|step| step.action == Action::Tidy));
+            assert!(steps(scope, &[], false, None).iter().any(|step| step.action == Action::Tidy));
         }
     }
 
     #[test]
     fn quick_is_the_beginning_of_the_whole() {
-        let quick = steps(Scope::Quick, &[], false);
-        assert!(steps(Scope::Whole, &[], false).starts_with(&quick));
+        let quick = steps(Scope::Quick, &[], false, None);
+        assert!(steps(Scope::Whole, &[], false, None).starts_with(&quick));
         assert_eq!(tools(&quick), [RUSTFMT, CLIPPY]);
     }
 
@@ -193,8 +205,10 @@ mod tests {
     #[test]
     fn private_crates_are_not_packaged() {
         let packages = [planted::package("recurrent"), private_package("xtask")];
-        let command = |dirty| package(&packages, dirty).to_string();
-        assert_eq!(command(false), "cargo package --workspace --exclude xtask");
-        assert_eq!(command(true), "cargo package --workspace --exclude xtask --allow-dirty");
+        let command = |dirty, packing| package(&packages, dirty, packing).to_string();
+        let plain = "cargo package --workspace --exclude xtask";
+        assert_eq!(command(false, None), plain);
+        assert_eq!(command(true, None), format!("{plain} --allow-dirty"));
+        assert_eq!(command(false, Some("new")), format!("{plain} --target-dir new"));
     }
 }

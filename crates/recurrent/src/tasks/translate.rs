@@ -22,7 +22,7 @@ use super::examples::{
     EVALUATION_BATCH, Fingerprint, columns, keep_short, percent, read_parts, read_test,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::writing::{Search, Writer, bleu, exact_match};
+use super::writing::{Search, Writer, bleu, counts_in_bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary};
@@ -388,6 +388,7 @@ impl Task for Translate {
             examples.iter().map(|example| example.reference.clone()).collect();
         Ok(TranslateReport {
             bleu: bleu(&texts, &references),
+            bleu_counts: references.iter().any(|reference| counts_in_bleu(reference)),
             exact_match: exact_match(&texts, &references),
             perplexity: loss.mean().exp(),
             loss: loss.mean(),
@@ -434,6 +435,9 @@ impl Task for Translate {
 pub struct TranslateReport {
     /// Corpus BLEU-4 of whitespace tokens, unsmoothed, from 0 to 100.
     pub bleu: f64,
+    /// Whether BLEU says anything: else it is 0 whatever the texts are, and no person needs to read it.
+    #[serde(skip)]
+    pub bleu_counts: bool,
     /// The share of texts that are the target to the letter.
     pub exact_match: f64,
     /// e to the loss.
@@ -450,18 +454,23 @@ impl Report for TranslateReport {
     }
 
     fn headline(&self) -> String {
-        let TranslateReport { bleu, exact_match, .. } = self;
-        format!("exact match {}, BLEU {bleu:.1}", percent(*exact_match))
+        let mut headline = format!("exact match {}", percent(self.exact_match));
+        if self.bleu_counts {
+            headline += &format!(", BLEU {:.1}", self.bleu);
+        }
+        headline
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = vec![
-            ("BLEU", format!("{:.2}", self.bleu)),
             ("exact match", percent(self.exact_match)),
             ("perplexity", format!("{:.3}", self.perplexity)),
             ("loss", format!("{:.4} nats per token", self.loss)),
             ("examples", thousands(self.examples)),
         ];
+        if self.bleu_counts {
+            lines.insert(0, ("BLEU", format!("{:.2}", self.bleu)));
+        }
         if self.exact_match == 0.0 {
             lines.push(("remark", "not one text is the target to the letter".into()));
         }

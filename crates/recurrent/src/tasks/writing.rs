@@ -283,6 +283,12 @@ pub fn bleu<T: AsRef<str>>(texts: &[T], references: &[T]) -> f64 {
     100.0 * (brevity + mean).exp()
 }
 
+/// Whether a reference has as many words as the longest n-grams that BLEU counts; where none has, it is
+/// 0 whatever the texts are.
+pub fn counts_in_bleu(reference: impl AsRef<str>) -> bool {
+    reference.as_ref().split_whitespace().nth(LONGEST_GRAM - 1).is_some()
+}
+
 fn grams<'t, 'w>(words: &'t [&'w str], n: usize) -> HashMap<&'t [&'w str], usize> {
     let mut counts = HashMap::new();
     words.windows(n).for_each(|gram| *counts.entry(gram).or_default() += 1);
