@@ -7,7 +7,7 @@
 //! The bits are those of the long way, since every column of a product stands alone.
 
 use recurrent_cells::{CellSlots, Embedding, Layout, Parameters};
-use recurrent_kernels::{Accum, Columns, Compute, Matrix, Operand, Packed, Real, gemm};
+use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Matrix, Operand, Packed, Real, gemm};
 
 use crate::{Input, InputConfig, InputGradient, InputSlots, TokenEncoding};
 
@@ -194,6 +194,36 @@ impl SequenceInput {
             let d_embedding = gradients.get_mut(embedding.weight);
             let weight_ih = Operand::Transposed(parameters.get(slots.weight_ih));
             gemm(compute, d_embedding, Accum::Add, weight_ih, Operand::Plain(d_table));
+        }
+    }
+
+    /// Writes the vectors of `tokens` as columns, for a stack that reads more than these.
+    pub(crate) fn write<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        tokens: &[u32],
+        mut x: ColumnsMut<'_, T>,
+    ) {
+        match &self.embedding {
+            Some(embedding) => embedding.forward(parameters, tokens, x),
+            None => {
+                x.fill(T::ZERO);
+                for (j, &token) in tokens.iter().enumerate() {
+                    x.column(j)[token as usize] = T::ONE;
+                }
+            }
+        }
+    }
+
+    /// Undoes [`write`](Self::write): adds to the gradient of the embedding.
+    pub(crate) fn write_backward<T: Real>(
+        &self,
+        tokens: &[u32],
+        d_x: Columns<'_, T>,
+        gradients: &mut Parameters<T>,
+    ) {
+        if let Some(embedding) = &self.embedding {
+            embedding.backward(tokens, d_x, gradients);
         }
     }
 

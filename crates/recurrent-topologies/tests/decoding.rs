@@ -10,8 +10,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, Level, Matrix};
 use recurrent_topologies::{
     Beam, Constraints, DecodingError, Ended, Hypothesis, InputConfig, Lengths, ManyToMany,
-    ManyToManyConfig, ManyToManyStream, ManyToManyTape, Reading, Sampler, Sampling, StackConfig,
-    TokenEncoding, TokenStream, beam_search, sample,
+    ManyToManyConfig, ManyToManyTape, Reading, Sampler, Sampling, StackConfig, TokenEncoding,
+    TokenStream, beam_search, sample,
 };
 
 const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: None, top_p: None };
@@ -414,9 +414,8 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (model, parameters) = model(cell, 9, seed);
-        let stream = |batch| {
-            ManyToManyStream::new(&Compute::sequential(), &model, parameters.clone(), batch)
-        };
+        let stream =
+            |batch| model.stream(&Compute::sequential(), parameters.clone(), batch);
         let mut sampler = Sampler::new(Level::detect(), PLAIN).unwrap();
         let mut run = |first: &[u32], seeds: &[u32]| {
             let mut generators = generators(seeds);

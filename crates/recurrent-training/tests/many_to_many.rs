@@ -9,8 +9,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Real};
 use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
-    InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe,
-    Reading, StackConfig, TokenEncoding,
+    InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Probe, Reading,
+    StackConfig, TokenEncoding, TokenStream,
 };
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
@@ -153,7 +153,7 @@ proptest! {
         let mut tape = ManyToManyTape::default();
         let recorded =
             model.forward(&compute, &parameters, Reading::Tokens(&tokens), &initial, &lengths, None, &mut tape);
-        let mut stream = ManyToManyStream::new(&compute, &model, parameters.clone(), batch);
+        let mut stream = model.stream(&compute, parameters.clone(), batch);
         for t in 0..steps {
             let columns = t * batch..(t + 1) * batch;
             let logits = stream.step(&tokens[columns.clone()]);
