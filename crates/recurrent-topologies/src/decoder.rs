@@ -18,6 +18,7 @@ use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 
 use crate::attention::{Attention, AttentionKind, AttentionTape, Encoded};
 use crate::reader::{Reader, ReaderConfig, ReaderRecorded, ReaderTape};
+use crate::tape::add;
 use crate::{
     Input, InputConfig, InputGradient, Lengths, Noise, Probe, Reading, Recorded, Retreating, Stack,
     StackConfig, State, Tape, TokenEncoding,
@@ -423,11 +424,6 @@ impl Decoder {
         gradients: &mut Parameters<T>,
     ) {
         let size = self.token_size();
-        let add = |sums: &mut [T], terms: &[T]| {
-            for (sum, &term) in sums.iter_mut().zip(terms) {
-                *sum += term;
-            }
-        };
         if let Some(mut d_first) = d_first {
             for (place, &sequence) in lengths.order().iter().enumerate() {
                 add(d_first.column(sequence), &d_x.column(place)[..size]);

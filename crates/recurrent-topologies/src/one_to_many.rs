@@ -318,8 +318,7 @@ impl OneToMany {
                 given
             }
             None => {
-                d_unasked.resize(size, batch);
-                d_unasked.as_mut_slice().fill(T::ZERO);
+                d_unasked.reset(size, batch);
                 d_unasked.as_mut()
             }
         };
@@ -327,8 +326,7 @@ impl OneToMany {
         match &self.entry {
             Entry::State(_) => {}
             Entry::First(map) => {
-                d_first.resize(map.weight.rows(), batch);
-                d_first.as_mut_slice().fill(T::ZERO);
+                d_first.reset(map.weight.rows(), batch);
                 into.first = Some(d_first.as_mut());
             }
             Entry::Every => into.condition = Some(d_condition.reborrow()),

@@ -151,8 +151,7 @@ impl SequenceInput {
             let weight_ih = gradients.get(slots.weight_ih);
             // A table has a column for every token, and so has the weight of one-hot ones.
             let tokens = self.embedding.map_or(weight_ih.columns(), |e| e.weight.columns());
-            d_table.resize(weight_ih.rows(), tokens);
-            d_table.as_mut_slice().fill(T::ZERO);
+            d_table.reset(weight_ih.rows(), tokens);
         }
         let [d_table, d_reverse] = d_tables;
         let d_reverse = slots.reverse.map(|_| d_reverse.as_mut());

@@ -199,7 +199,7 @@ fn the_parameters_have_the_names_of_many_to_many() {
     assert_eq!(names[names.len() - 2..], ["readout.weight", "readout.bias"]);
     let refused = |config: ManyToOneConfig| config.build().unwrap_err().to_string();
     let message = refused(ManyToOneConfig { output_size: 0, ..config.clone() });
-    assert_eq!(message, "number of classes must be at least 1");
+    assert_eq!(message, "output size must be at least 1");
     let message = refused(ManyToOneConfig { output_size: usize::MAX, ..config });
     assert_eq!(message, "a model of these sizes has too many parameters");
 }
