@@ -284,6 +284,36 @@ fn coins_have_addresses_and_the_right_share() {
     assert_ne!(all[0], all[1]);
 }
 
+/// Coins are drawn from no stream that somebody else takes: neither a shuffle nor anything else that
+/// draws more or less moves one, and no coin says what an order will be.
+#[test]
+fn coins_are_streams_of_their_own() {
+    let (seed, steps) = (3, 65);
+    let flips = |step| coins(1, steps, 0.5, (seed, step)).concat();
+    let all: Vec<Vec<bool>> = (0..40).map(flips).collect();
+    // Streams of the purposes that have small numbers, and those that have one for each epoch.
+    let others = (0..100).chain((1 << 32)..(1 << 32) + 100);
+    for mut other in others.map(|stream| Generator::new(seed, stream)) {
+        let draws: Vec<f64> = (0..steps).map(|_| other.uniform()).collect();
+        let drawn = |first: usize| -> Vec<bool> {
+            draws[first..first + steps - 1].iter().map(|&draw| draw < 0.5).collect()
+        };
+        assert!(!all.contains(&drawn(0)) && !all.contains(&drawn(1)));
+    }
+    // A shuffle in between, and coins between two shuffles, change neither.
+    let shuffled = |between: bool| {
+        let mut order: Vec<usize> = (0..50).collect();
+        let mut generator = Generator::new(seed, 1 << 32);
+        generator.shuffle(&mut order);
+        if between {
+            assert_eq!(flips(7), all[7]);
+        }
+        generator.shuffle(&mut order);
+        order
+    };
+    assert_eq!(shuffled(true), shuffled(false));
+}
+
 #[test]
 fn schedules_are_those_of_the_paper() {
     let linear = TeacherForcing::Linear { floor: 0.2, steps: 10 };
