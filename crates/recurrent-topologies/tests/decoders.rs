@@ -28,7 +28,7 @@ impl<T: Real> Case<T> for Writing<T> {
         self.said(compute)
     }
     fn gradient_bits(&self, compute: &Compute) -> Vec<u64> {
-        let (_, gradients, d_condition) = self.gradients(compute);
+        let (_, gradients, d_condition) = self.gradients(compute, T::ZERO);
         [bits(gradients.as_slice()), bits(d_condition.as_slice())].concat()
     }
     fn stream(&self, compute: &Compute) -> DecoderStream<T> {
@@ -50,7 +50,7 @@ impl<T: Real> Case<T> for Translating<T> {
         self.said(compute)
     }
     fn gradient_bits(&self, compute: &Compute) -> Vec<u64> {
-        bits(self.gradients(compute).1.as_slice())
+        bits(self.gradients(compute, T::ZERO).1.as_slice())
     }
     fn stream(&self, compute: &Compute) -> DecoderStream<T> {
         self.stream(compute)
@@ -383,7 +383,7 @@ fn encoder_and_decoder_share_no_parameter() {
 /// The rows of h that dropout sets to zero on their way to the second layer: where x is zero, so is
 /// that column of the weight's gradient.
 fn dropped(case: &Translating<f32>, name: &str) -> Vec<bool> {
-    let (_, gradients) = case.gradients(&Compute::sequential());
+    let (_, gradients) = case.gradients(&Compute::sequential(), 0.0);
     let mut dropped = Vec::new();
     gradients.visit(|entry, numbers| {
         if entry.name == name {

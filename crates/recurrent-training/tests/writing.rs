@@ -8,7 +8,7 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
-use recurrent_testkit::gradient::compare_gradient;
+use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     AttentionKind, Condition, EncoderDecoder, EncoderDecoderConfig, InputConfig, Lengths,
     OneToMany, OneToManyConfig, OneToManyTape, StackConfig, TokenEncoding, TokenStream,
@@ -104,8 +104,9 @@ fn check_gradients<O: Objective<f64>>(
     what: &str,
 ) {
     let compute = Compute::sequential();
-    let mut gradients = parameters.zeros_like();
-    objective.gradients(&compute, &parameters, batch, 7, &mut gradients, &());
+    let gradients = added(1.0, &parameters, |gradients| {
+        objective.gradients(&compute, &parameters, batch, 7, gradients, &());
+    });
     let mut scratch = parameters.zeros_like();
     let mut point = parameters.as_slice().to_vec();
     let found = compare_gradient(what, &mut point, gradients.as_slice(), |point| {
