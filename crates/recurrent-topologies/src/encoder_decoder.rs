@@ -225,7 +225,7 @@ impl EncoderDecoder {
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
-    /// ([`initialize::forget_bias`]), the rest by PyTorch's defaults.
+    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), the rest by PyTorch's defaults.
     ///
     /// # Errors
     /// [`InitializationError`] if one of them is not for the cells of this model.
