@@ -104,6 +104,7 @@ fn what_is_read_as_a_whole_has_no_documents() {
         stack: STACK,
         fusion: Fusion::Sum,
         fused_size: 3,
+        hidden_layer: Some(3),
         classes: 2,
     };
     let model = config.build().unwrap();
