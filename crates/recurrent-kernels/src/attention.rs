@@ -19,8 +19,9 @@ use crate::{Columns, ColumnsMut, Level, Real, Vectorized, activation};
 /// How many partial sums a product of two columns has: row `r` belongs to number `r % LANES`.
 const LANES: usize = 16;
 
-/// Rows that go through tanh at once; a multiple of `LANES`.
+/// Rows that go through tanh at once: they begin at a first lane.
 const BLOCK: usize = 64;
+const _: () = assert!(BLOCK.is_multiple_of(LANES));
 
 #[track_caller]
 fn assert_fits(rows: usize, columns: usize, numbers: usize, weights: usize) {

@@ -408,6 +408,16 @@ impl<T: Real> Matrix<T> {
         self.columns = columns;
     }
 
+    /// Gives the matrix another shape, all zero; keeps the memory.
+    ///
+    /// # Panics
+    /// If `rows * columns` numbers do not fit into the address space.
+    #[track_caller]
+    pub fn reset(&mut self, rows: usize, columns: usize) {
+        self.resize(rows, columns);
+        self.data.fill(T::ZERO);
+    }
+
     /// Numbers in a column.
     pub fn rows(&self) -> usize {
         self.rows

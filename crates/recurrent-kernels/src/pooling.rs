@@ -155,7 +155,7 @@ impl Windows {
                     let pixel = &image[self.pixel((y, x), place)..][..self.channels];
                     for c in 0..self.channels {
                         let (new, old) = (pixel[c], largest[c]);
-                        let wins = (new > old) | (is_nan(new) & !is_nan(old));
+                        let wins = (new > old) | (new.is_nan() & !old.is_nan());
                         largest[c] = if wins { new } else { old };
                         places[c] = if wins { place as u32 } else { places[c] };
                     }
@@ -177,13 +177,6 @@ impl Windows {
             }
         }
     }
-}
-
-/// NaN is what differs from itself.
-#[inline(always)]
-#[allow(clippy::eq_op)]
-fn is_nan<T: Real>(x: T) -> bool {
-    x != x
 }
 
 /// [`max_pool`] for the images in `range`.

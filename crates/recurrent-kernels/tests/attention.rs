@@ -1,6 +1,9 @@
 //! Attention against scalar loops straight from the papers, and against central differences; equal
 //! bits at every level and beside any other query.
 
+#[path = "support/refusals.rs"]
+mod refusals;
+
 use proptest::prelude::*;
 use recurrent_kernels::attention::{
     additive_scores, additive_scores_backward, dot_scores, dot_scores_backward, softmax_backward,
@@ -9,6 +12,7 @@ use recurrent_kernels::attention::{
 use recurrent_kernels::loss::softmax;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{ColumnsMut, Level, Matrix, Real};
+use refusals::refuses_others;
 
 /// One query's keys, values and everything else, drawn; exact in f32.
 struct Case<T> {
@@ -37,16 +41,20 @@ impl<T: Real> Case<T> {
         }
     }
 
-    fn forward(&self, level: Level) -> (Vec<T>, Vec<T>) {
-        let columns = self.keys.columns();
-        let mut weights = vec![T::from_f64(9.0); columns];
+    fn scores(&self, level: Level) -> Vec<T> {
+        let mut scores = vec![T::from_f64(9.0); self.keys.columns()];
         match self.additive {
-            false => dot_scores(level, self.keys.as_ref(), &self.query, &mut weights),
+            false => dot_scores(level, self.keys.as_ref(), &self.query, &mut scores),
             true => {
                 let keys = self.keys.as_ref();
-                additive_scores(level, keys, &self.query, &self.weight, &mut weights);
+                additive_scores(level, keys, &self.query, &self.weight, &mut scores);
             }
         }
+        scores
+    }
+
+    fn forward(&self, level: Level) -> (Vec<T>, Vec<T>) {
+        let (mut weights, columns) = (self.scores(level), self.keys.columns());
         softmax(level, ColumnsMut::new(&mut weights, columns, 1));
         let mut context = vec![T::from_f64(9.0); self.values.rows()];
         weighted_sum(level, self.values.as_ref(), &weights, &mut context);
@@ -84,18 +92,7 @@ impl<T: Real> Case<T> {
 
 /// The definition in f64, number by number.
 fn naive(case: &Case<f64>) -> (Vec<f64>, Vec<f64>) {
-    let mut exponentials = Vec::new();
-    for s in 0..case.keys.columns() {
-        let mut score = 0.0;
-        for r in 0..case.keys.rows() {
-            let key = case.keys.as_ref().column(s)[r];
-            score += match case.additive {
-                false => key * case.query[r],
-                true => case.weight[r] * libm::tanh(key + case.query[r]),
-            };
-        }
-        exponentials.push(libm::exp(score));
-    }
+    let exponentials: Vec<f64> = naive_scores(case).into_iter().map(libm::exp).collect();
     let sum: f64 = exponentials.iter().sum();
     let weights: Vec<f64> = exponentials.iter().map(|e| e / sum).collect();
     let mut context = vec![0.0; case.values.rows()];
@@ -105,6 +102,22 @@ fn naive(case: &Case<f64>) -> (Vec<f64>, Vec<f64>) {
         }
     }
     (weights, context)
+}
+
+fn naive_scores(case: &Case<f64>) -> Vec<f64> {
+    let mut scores = Vec::new();
+    for s in 0..case.keys.columns() {
+        let mut score = 0.0;
+        for r in 0..case.keys.rows() {
+            let key = case.keys.as_ref().column(s)[r];
+            score += match case.additive {
+                false => key * case.query[r],
+                true => case.weight[r] * libm::tanh(key + case.query[r]),
+            };
+        }
+        scores.push(score);
+    }
+    scores
 }
 
 fn loss(case: &Case<f64>) -> f64 {
@@ -128,11 +141,14 @@ proptest! {
         let (weights, context) = naive(&double);
         let (own_weights, own_context) = double.forward(Level::detect());
         let (single_weights, single_context) = single.forward(Level::detect());
-        let all = |a: &[f64], b: &[f64]| [a, b].concat();
-        let expected = all(&weights, &context);
-        for (x, e) in all(&own_weights, &own_context).iter().zip(&expected) {
+        // A softmax does not tell scores from others that are all larger.
+        let scores = [naive_scores(&double), double.scores(Level::detect())];
+        let all = |a: &[f64], b: &[f64], c: &[f64]| [a, b, c].concat();
+        let own = all(&own_weights, &own_context, &scores[1]);
+        for (x, e) in own.iter().zip(all(&weights, &context, &scores[0])) {
             prop_assert!((x - e).abs() <= 1e-12, "{} and {}", x, e);
         }
+        let expected = [weights, context].concat();
         for (x, e) in [single_weights, single_context].concat().iter().zip(&expected) {
             prop_assert!((f64::from(*x) - e).abs() <= 1e-4, "{} and {}", x, e);
         }
@@ -193,9 +209,60 @@ proptest! {
     }
 }
 
+const WORDS: [&str; 2] = ["does not fit a column of", "has no gradient of"];
+
 #[test]
-#[should_panic(expected = "a block of 3 rows x 2 columns does not fit a column of 4 numbers")]
-fn a_query_of_another_size_is_refused() {
-    let keys = Matrix::<f32>::zeros(3, 2);
-    dot_scores(Level::SCALAR, keys.as_ref(), &[0.0; 4], &mut [0.0; 2]);
+fn every_size_has_to_fit() {
+    let level = Level::SCALAR;
+    let block = Matrix::<f32>::zeros;
+    let numbers = |count| vec![0.0f32; count];
+    refuses_others([3, 2, 3, 2], &WORDS, |[rows, columns, query, scores]| {
+        dot_scores(level, block(rows, columns).as_ref(), &numbers(query), &mut numbers(scores));
+    });
+    refuses_others(
+        [3, 2, 3, 2, 3, 2, 3],
+        &WORDS,
+        |[rows, columns, query, scores, r, c, d_query]| {
+            let (keys, query, d_scores) = (block(rows, columns), numbers(query), numbers(scores));
+            let (mut d_keys, mut d_query) = (block(r, c), numbers(d_query));
+            let (keys, d_keys) = (keys.as_ref(), d_keys.as_mut());
+            dot_scores_backward(level, keys, &query, &d_scores, d_keys, &mut d_query);
+        },
+    );
+    refuses_others([3, 2, 3, 3, 2], &WORDS, |[rows, columns, query, weight, scores]| {
+        let (keys, query, weight) = (block(rows, columns), numbers(query), numbers(weight));
+        additive_scores(level, keys.as_ref(), &query, &weight, &mut numbers(scores));
+    });
+    refuses_others([3, 2, 3, 3, 2, 3, 2, 3, 3], &WORDS, |sizes| {
+        let [rows, columns, query, weight, scores, r, c, d_query, d_weight] = sizes;
+        let (query, weight, d_scores) = (numbers(query), numbers(weight), numbers(scores));
+        let (mut d_query, mut d_weight) = (numbers(d_query), numbers(d_weight));
+        additive_scores_backward(
+            level,
+            block(rows, columns).as_ref(),
+            &query,
+            &weight,
+            &d_scores,
+            block(r, c).as_mut(),
+            &mut d_query,
+            &mut d_weight,
+        );
+    });
+    refuses_others([3, 2, 2, 3], &WORDS, |[rows, columns, weights, sum]| {
+        let values = block(rows, columns);
+        weighted_sum(level, values.as_ref(), &numbers(weights), &mut numbers(sum));
+    });
+    refuses_others(
+        [3, 2, 2, 3, 2, 3, 2],
+        &WORDS,
+        |[rows, columns, weights, sum, d_weights, r, c]| {
+            let (values, weights, d_sum) = (block(rows, columns), numbers(weights), numbers(sum));
+            let (mut d_weights, mut d_values) = (numbers(d_weights), block(r, c));
+            let (values, d_values) = (values.as_ref(), d_values.as_mut());
+            weighted_sum_backward(level, values, &weights, &d_sum, &mut d_weights, d_values);
+        },
+    );
+    refuses_others([3, 3], &WORDS, |[probabilities, d]| {
+        softmax_backward(level, &numbers(probabilities), &mut numbers(d));
+    });
 }

@@ -1,9 +1,13 @@
 //! Unfolding, folding and max pooling against loops straight from their definitions.
 
+#[path = "support/refusals.rs"]
+mod refusals;
+
 use proptest::prelude::*;
 use recurrent_kernels::convolution::{fold, unfold};
 use recurrent_kernels::pooling::{max_pool, max_pool_backward};
 use recurrent_kernels::{Columns, Compute, ImageSize, Level, Matrix};
+use refusals::{refuses_others, said};
 
 /// Small whole numbers, whose sums are exact in any order, with many ties.
 fn numbers(rows: usize, columns: usize, seed: usize) -> Matrix<f64> {
@@ -266,10 +270,39 @@ fn sizes_that_wrap_are_refused() {
     max_pool(&Compute::sequential(), size, 2, none, pooled.as_mut(), &mut []);
 }
 
+/// One image of 2 x 2 pixels with 2 channels: a patch has 18 numbers, one window covers it all.
 #[test]
-#[should_panic(expected = "with 3 places")]
-fn every_pooled_number_has_a_place() {
-    let (mut pooled, size) = (Matrix::zeros(1, 4), ImageSize { height: 4, width: 4 });
-    let image = Columns::new(&[0.0f32; 16], 1, 16);
-    max_pool(&Compute::sequential(), size, 2, image, pooled.as_mut(), &mut [0; 3]);
+fn every_size_has_to_fit() {
+    let (compute, size) = (Compute::sequential(), ImageSize { height: 2, width: 2 });
+    let block = Matrix::<f32>::zeros;
+    let sizes = [2, 4, 18, 4];
+    refuses_others(sizes, &["have no patches"], |[channels, pixels, rows, columns]| {
+        let (images, mut patches) = (block(channels, pixels), block(rows, columns));
+        unfold(&compute, size, 3, images.as_ref(), patches.as_mut());
+    });
+    refuses_others(sizes, &["have no patches"], |[channels, pixels, rows, columns]| {
+        let (mut images, patches) = (block(channels, pixels), block(rows, columns));
+        fold(&compute, size, 3, patches.as_ref(), images.as_mut());
+    });
+    let sizes = [2, 4, 2, 1, 2];
+    let words = ["are not pooled"];
+    refuses_others(sizes, &words, |[channels, pixels, rows, columns, places]| {
+        let (images, mut pooled) = (block(channels, pixels), block(rows, columns));
+        max_pool(&compute, size, 2, images.as_ref(), pooled.as_mut(), &mut vec![0; places]);
+    });
+    refuses_others(sizes, &words, |[channels, pixels, rows, columns, places]| {
+        let (mut d_images, d_pooled) = (block(channels, pixels), block(rows, columns));
+        let (d_images, d_pooled) = (d_images.as_mut(), d_pooled.as_ref());
+        max_pool_backward(&compute, size, 2, &vec![0; places], d_pooled, d_images);
+    });
+    let none = said(|| {
+        let (images, mut pooled) = (block(2, 4), block(2, 1));
+        max_pool(&compute, size, 0, images.as_ref(), pooled.as_mut(), &mut [0; 2]);
+    });
+    assert!(none.contains("by windows of 0 x 0"), "{none}");
+    let outside = said(|| {
+        let (mut d_images, d_pooled) = (block(2, 4), block(2, 1));
+        max_pool_backward(&compute, size, 2, &[3, 4], d_pooled.as_ref(), d_images.as_mut());
+    });
+    assert!(outside.contains("place 4 is in no window"), "{outside}");
 }

@@ -11,6 +11,9 @@
 //! smooth function differ by less than the tolerance, and around a kink they do not, whatever the
 //! gradient under test says. Such a pair is skipped and counted; callers bound the share.
 
+use recurrent_cells::Parameters;
+use recurrent_kernels::Real;
+
 /// Relative tolerance.
 pub const RELATIVE: f64 = 1e-6;
 /// Absolute tolerance.
@@ -83,6 +86,20 @@ pub fn compare_gradient(
             format!("{what}, element {k}: {} by backward, {numeric} by difference", gradient[k]);
     }
     found
+}
+
+/// What `backward` adds to gradients that are all `start`. Where that is not 0, a gradient which
+/// replaces what was there before shows, but the last bits of what is added are lost.
+pub fn added<T: Real>(
+    start: T,
+    parameters: &Parameters<T>,
+    backward: impl FnOnce(&mut Parameters<T>),
+) -> Parameters<T> {
+    let mut gradients = parameters.zeros_like();
+    gradients.as_mut_slice().fill(start);
+    backward(&mut gradients);
+    gradients.as_mut_slice().iter_mut().for_each(|gradient| *gradient -= start);
+    gradients
 }
 
 /// Asserts that `gradient` is the gradient of `loss` at `point`, and that `loss` has no kink there.

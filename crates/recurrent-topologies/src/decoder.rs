@@ -17,9 +17,11 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 
 use crate::attention::{Attention, AttentionKind, AttentionTape, Encoded};
+use crate::reader::{Reader, ReaderConfig, ReaderRecorded, ReaderTape};
+use crate::tape::add;
 use crate::{
-    Input, InputConfig, InputGradient, Lengths, Noise, Probe, Reading, Recorded, Retreating,
-    SequenceInput, SequenceInputTape, Stack, StackConfig, State, Tape, TokenEncoding,
+    Input, InputConfig, InputGradient, Lengths, Noise, Probe, Reading, Recorded, Retreating, Stack,
+    StackConfig, State, Tape, TokenEncoding,
 };
 
 /// The sizes of a [`Decoder`].
@@ -35,16 +37,11 @@ pub(crate) struct DecoderConfig<'a> {
 }
 
 impl DecoderConfig<'_> {
-    fn input(&self) -> InputConfig {
-        let &DecoderConfig { vocabulary_size, encoding, .. } = self;
-        InputConfig::Tokens { vocabulary_size, encoding }
-    }
-
-    /// Numbers that the stack reads at a step.
-    fn input_size(&self) -> usize {
-        let fed = if self.input_feeding { self.stack.hidden_size } else { 0 };
-        // What cannot be counted is refused before it is used.
-        self.input().size().saturating_add(self.condition_size).saturating_add(fed)
+    fn reader(&self) -> ReaderConfig {
+        let &DecoderConfig { vocabulary_size, encoding, stack, .. } = self;
+        let fed = if self.input_feeding { stack.hidden_size } else { 0 };
+        let input = InputConfig::Tokens { vocabulary_size, encoding };
+        ReaderConfig { input, beside: self.condition_size.saturating_add(fed), stack: *stack }
     }
 
     /// How many parameters at most, as a number that cannot overflow.
@@ -52,30 +49,28 @@ impl DecoderConfig<'_> {
         let hidden = self.stack.hidden_size;
         let attention = self.attention.map_or(0.0, |(kind, size)| kind.count(size, hidden));
         let readout = self.vocabulary_size as f64 * hidden as f64;
-        self.input().count() + self.stack.count(self.input_size()) + attention + readout
+        self.reader().count() + attention + readout
     }
 
     /// Adds `{prefix}embedding.weight`, `{prefix}rnn.weight_ih_l0` and so on,
     /// `attention.key.weight` and so on, and `{prefix}readout.weight`.
     pub(crate) fn add(&self, layout: &mut Layout, prefix: &str) -> Decoder {
         let hidden = self.stack.hidden_size;
-        let input = SequenceInput::add(layout, prefix, self.input());
-        let stack = self.stack.add(layout, &format!("{prefix}rnn."), self.input_size());
+        let reader = self.reader().add(layout, prefix);
         let attention = self
             .attention
             .map(|(kind, size)| Attention::add(layout, "attention.", kind, size, hidden));
         let readout =
             Linear::add(layout, &format!("{prefix}readout"), hidden, self.vocabulary_size);
         let (condition_size, feeds) = (self.condition_size, self.input_feeding);
-        Decoder { input, stack, condition_size, attention, feeds, readout }
+        Decoder { reader, condition_size, attention, feeds, readout }
     }
 }
 
 /// Token input, a stack that reads forward, attention if there is any, a readout.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
-    pub(crate) input: SequenceInput,
-    pub(crate) stack: Stack<AnyCell>,
+    pub(crate) reader: Reader,
     /// Numbers that enter beside every token.
     pub(crate) condition_size: usize,
     pub(crate) attention: Option<Attention>,
@@ -108,12 +103,11 @@ pub(crate) struct DecoderGradients<'a, T> {
 
 /// The buffers of a [`Decoder`], reused from batch to batch.
 pub(crate) struct DecoderTape<T> {
-    stack: Tape<T>,
+    reader: ReaderTape<T>,
     own: DecoderBuffers<T>,
 }
 
 struct DecoderBuffers<T> {
-    input: SequenceInputTape<T>,
     /// What the stack read where that is more than tokens.
     x: Matrix<T>,
     d_x: Matrix<T>,
@@ -128,7 +122,6 @@ impl<T: Real> Default for DecoderTape<T> {
     fn default() -> Self {
         let empty = || Matrix::zeros(0, 0);
         let own = DecoderBuffers {
-            input: SequenceInputTape::default(),
             x: empty(),
             d_x: empty(),
             attention: AttentionTape::default(),
@@ -136,13 +129,13 @@ impl<T: Real> Default for DecoderTape<T> {
             logits: empty(),
             lengths: Lengths::equal(1, 1),
         };
-        DecoderTape { stack: Tape::new(), own }
+        DecoderTape { reader: ReaderTape::default(), own }
     }
 }
 
 /// A forward pass of a [`Decoder`] that has not been undone yet.
 pub(crate) struct DecoderRecorded<'t, T> {
-    stack: Recorded<'t, T>,
+    reader: ReaderRecorded<'t, T>,
     own: &'t mut DecoderBuffers<T>,
     tokens: &'t [u32],
     /// The stack read something before the first token.
@@ -170,14 +163,24 @@ impl<T: Real> DecoderRecorded<'_, T> {
 }
 
 impl Decoder {
+    /// Nothing enters but tokens, and h itself is read out.
+    pub(crate) fn plain(reader: Reader, readout: Linear) -> Self {
+        Decoder { reader, condition_size: 0, attention: None, feeds: false, readout }
+    }
+
+    /// Its layers.
+    pub(crate) fn stack(&self) -> &Stack<AnyCell> {
+        &self.reader.stack
+    }
+
     /// Numbers in a token's vector.
     pub(crate) fn token_size(&self) -> usize {
-        self.input.config().size()
+        self.reader.input.config().size()
     }
 
     /// Rows of everything that the stack reads at a step.
     pub(crate) fn input_size(&self) -> usize {
-        let fed = if self.feeds { self.stack.output_size() } else { 0 };
+        let fed = if self.feeds { self.stack().output_size() } else { 0 };
         self.token_size() + self.condition_size + fed
     }
 
@@ -194,34 +197,12 @@ impl Decoder {
         initialization: Initialization,
         forget_bias: Option<f64>,
     ) -> Result<(), InitializationError> {
-        if let Some(embedding) = self.input.embedding() {
-            initialize::embedding(generator, parameters, embedding);
-        }
-        self.stack.initialize(generator, parameters, initialization, forget_bias)?;
+        self.reader.initialize(generator, parameters, initialization, forget_bias)?;
         if let Some(attention) = &self.attention {
             attention.initialize(generator, parameters);
         }
         initialize::linear(generator, parameters, &self.readout);
         Ok(())
-    }
-
-    /// Writes the vectors of `tokens` to the upper rows of `x`.
-    pub(crate) fn write_tokens<T: Real>(
-        &self,
-        parameters: &Parameters<T>,
-        tokens: &[u32],
-        x: ColumnsMut<'_, T>,
-    ) {
-        let mut x = x.rows_range(0..self.token_size());
-        match self.input.embedding() {
-            Some(embedding) => embedding.forward(parameters, tokens, x),
-            None => {
-                x.fill(T::ZERO);
-                for (j, &token) in tokens.iter().enumerate() {
-                    x.column(j)[token as usize] = T::ONE;
-                }
-            }
-        }
     }
 
     /// Runs a batch of `tokens`, arranged by its lengths.
@@ -238,7 +219,7 @@ impl Decoder {
         let (given, wanted) = (tokens.len(), lengths.columns());
         assert!(given == wanted, "{given} tokens were given to lengths with {wanted} columns");
         lengths.require_whole("what is written");
-        let DecoderTape { stack: stack_tape, own } = tape;
+        let DecoderTape { reader, own } = tape;
         if own.lengths != *lengths {
             own.lengths.clone_from(lengths);
         }
@@ -251,21 +232,21 @@ impl Decoder {
         if let (Some(attention), Some(encoded)) = (&self.attention, encoded) {
             own.attention.begin(attention, compute, parameters, encoded, lengths);
         }
-        let stack = if self.reads_tokens_alone() && !has_first {
-            let reading = Reading::Tokens(tokens);
-            let slots = &self.stack.input_slots();
-            let x = self.input.forward(compute, slots, parameters, reading, &mut own.input);
-            self.stack.run(compute, parameters, x, initial, lengths, noise, stack_tape)
+        let reading = Reading::Tokens(tokens);
+        let reader = if self.reads_tokens_alone() && !has_first {
+            self.reader.forward(compute, parameters, reading, initial, lengths, noise, reader)
         } else {
             self.write_known(parameters, batch, tokens, written.start, own);
-            if self.feeds {
-                self.run_feeding(compute, parameters, batch, stack_tape, own)
+            let ReaderTape { input, stack } = reader;
+            let stack = if self.feeds {
+                self.run_feeding(compute, parameters, batch, stack, own)
             } else {
                 let x = Input::Columns(own.x.as_ref());
-                self.stack.run(compute, parameters, x, initial, stack_lengths, noise, stack_tape)
-            }
+                self.stack().run(compute, parameters, x, initial, stack_lengths, noise, stack)
+            };
+            ReaderRecorded { input, stack, reading }
         };
-        let output = stack.output().columns_range(written);
+        let output = reader.stack.output().columns_range(written);
         if let Some(attention) = self.attention.as_ref().filter(|_| !self.feeds) {
             own.attention.forward(attention, compute, lengths, 0..lengths.steps(), output);
         }
@@ -273,7 +254,7 @@ impl Decoder {
         own.readout.pack(compute.level(), &self.readout, parameters);
         own.logits.resize(self.readout.weight.rows(), lengths.columns());
         own.readout.forward(compute, said, own.logits.as_mut());
-        DecoderRecorded { stack, own, tokens, has_first }
+        DecoderRecorded { reader, own, tokens, has_first }
     }
 
     /// Writes all rows of x that are known before the first step. Tokens begin at column `written`.
@@ -287,7 +268,7 @@ impl Decoder {
         own: &mut DecoderBuffers<T>,
     ) {
         let DecoderBatch { lengths, first, condition, .. } = batch;
-        self.input.check(Reading::<T>::Tokens(tokens));
+        self.reader.input.check(Reading::<T>::Tokens(tokens));
         own.x.resize(self.input_size(), written + tokens.len());
         let size = self.token_size();
         if let Some(first) = first {
@@ -297,7 +278,8 @@ impl Decoder {
             }
         }
         let columns = written..written + tokens.len();
-        self.write_tokens(parameters, tokens, own.x.as_mut().columns_range(columns.clone()));
+        let x = own.x.as_mut().columns_range(columns.clone()).rows_range(0..size);
+        self.reader.input.write(parameters, tokens, x);
         if let Some(condition) = condition {
             let rows = size..size + self.condition_size;
             let mut x = own.x.as_mut().columns_range(columns).rows_range(rows);
@@ -327,7 +309,8 @@ impl Decoder {
         let DecoderBatch { lengths, initial, noise, .. } = batch;
         let attention = self.attention.as_ref().expect("checked when the model was built");
         let offsets = lengths.offsets();
-        let mut taping = self.stack.begin(compute, parameters, initial, lengths, noise, &mut *tape);
+        let mut taping =
+            self.stack().begin(compute, parameters, initial, lengths, noise, &mut *tape);
         for t in 0..lengths.steps() {
             let mut x = own.x.as_mut().columns_range(offsets[t]..offsets[t + 1]);
             let mut fed = x.reborrow().rows_range(self.fed_rows());
@@ -356,12 +339,13 @@ impl Decoder {
         gradients: &mut Parameters<T>,
         probe: &impl Probe<T>,
     ) -> State<T> {
-        let DecoderRecorded { stack, own, tokens, has_first } = recorded;
-        let DecoderBuffers { input, x, d_x, attention: looked, logits, lengths, .. } = own;
-        let written = stack.lengths().columns() - lengths.columns()..stack.lengths().columns();
+        let DecoderRecorded { reader, own, tokens, has_first } = recorded;
+        let DecoderBuffers { x, d_x, attention: looked, logits, lengths, .. } = own;
+        let all_columns = reader.stack.lengths().columns();
+        let written = all_columns - lengths.columns()..all_columns;
         let (d_logits, all) = (logits.as_ref(), 0..lengths.steps());
-        let mut turned = stack.turn();
-        let (output, d_output) = turned.output_and_gradient();
+        let mut turned = reader.turn();
+        let (output, d_output) = turned.stack.output_and_gradient();
         let (output, d_output) =
             (output.columns_range(written.clone()), d_output.columns_range(written.clone()));
         match &self.attention {
@@ -379,22 +363,18 @@ impl Decoder {
         }
 
         let reversed = if self.reads_tokens_alone() && !has_first {
-            let (slots, reading) = (&self.stack.input_slots(), Reading::Tokens(tokens));
-            let d_x = self.input.gradient(slots, reading, input, gradients);
-            let reversed =
-                self.stack.run_backward(turned, compute, parameters, d_x, gradients, probe);
-            self.input.backward(compute, slots, parameters, reading, input, gradients);
-            reversed
+            self.reader.backward(turned, compute, parameters, gradients, probe)
         } else {
+            let (turned, stack) = (turned.stack, self.stack());
             d_x.resize(x.rows(), x.columns());
             let reversed = if self.feeds {
-                let mut back = self.stack.begin_backward(turned, compute, parameters);
+                let mut back = stack.begin_backward(turned, compute, parameters);
                 self.retreat_feeding(compute, lengths, &mut back, d_x, looked, probe);
                 let x = InputGradient::Columns { x: x.as_ref(), d_x: None };
                 back.finish(parameters, x, gradients)
             } else {
                 let x = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
-                self.stack.run_backward(turned, compute, parameters, x, gradients, probe)
+                stack.run_backward(turned, compute, parameters, x, gradients, probe)
             };
             let DecoderGradients { first, condition, .. } = into;
             let into = (first, condition);
@@ -444,20 +424,13 @@ impl Decoder {
         gradients: &mut Parameters<T>,
     ) {
         let size = self.token_size();
-        let add = |sums: &mut [T], terms: &[T]| {
-            for (sum, &term) in sums.iter_mut().zip(terms) {
-                *sum += term;
-            }
-        };
         if let Some(mut d_first) = d_first {
             for (place, &sequence) in lengths.order().iter().enumerate() {
                 add(d_first.column(sequence), &d_x.column(place)[..size]);
             }
         }
         let d_x = d_x.columns_range(written..d_x.columns());
-        if let Some(embedding) = self.input.embedding() {
-            embedding.backward(tokens, d_x.rows_range(0..size), gradients);
-        }
+        self.reader.input.write_backward(tokens, d_x.rows_range(0..size), gradients);
         if let Some(mut d_condition) = d_condition {
             let d_x = d_x.rows_range(size..size + self.condition_size);
             for t in 0..lengths.steps() {

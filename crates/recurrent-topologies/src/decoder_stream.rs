@@ -9,12 +9,12 @@ use crate::attention::{AttentionWeights, Blocks, Encoded, LEAST_SEQUENCES, Memor
 use crate::decoder::Decoder;
 use crate::decoding::TokenStream;
 use crate::state::select;
-use crate::{Input, StackStream, State};
+use crate::{Input, Reading, StackStream, State};
 
-/// A [`OneToMany`](crate::OneToMany) or an [`EncoderDecoder`](crate::EncoderDecoder) that writes:
+/// A model that writes: [`ManyToMany::stream`](crate::ManyToMany::stream),
 /// [`OneToMany::stream`](crate::OneToMany::stream),
 /// [`EncoderDecoder::stream`](crate::EncoderDecoder::stream). It owns its copy of the weights, and
-/// its bits are those of `forward`.
+/// its bits are those of `forward`. With one thread a step allocates nothing.
 ///
 /// A row is a sequence that is being written. Each knows its condition or its source, also after
 /// [`select`](TokenStream::select) has dropped some and spread others.
@@ -45,6 +45,7 @@ pub struct DecoderStream<T> {
 
 impl<T: Real> DecoderStream<T> {
     /// A stream of `batch` rows that begin from a state of zeros, without condition or source.
+    #[track_caller]
     pub(crate) fn new(
         compute: &Compute,
         decoder: &Decoder,
@@ -58,10 +59,10 @@ impl<T: Real> DecoderStream<T> {
         if let Some(own) = &decoder.attention {
             attention.pack(compute.level(), own, &parameters);
             (query_size, joined_size) = (own.query_size(), own.joined_size());
-            size = decoder.stack.output_size();
+            size = decoder.stack().output_size();
         }
         DecoderStream {
-            stack: StackStream::new(compute, &decoder.stack, &parameters, batch),
+            stack: StackStream::new(compute, decoder.stack(), &parameters, batch),
             compute: compute.clone(),
             readout,
             attention,
@@ -185,18 +186,18 @@ impl<T: Real> TokenStream<T> for DecoderStream<T> {
     /// If there are not as many tokens as rows, or one is outside the vocabulary.
     #[track_caller]
     fn step(&mut self, tokens: &[u32]) -> Columns<'_, T> {
-        let (batch, size) = (self.source.len(), self.logits.rows());
-        assert!(
-            tokens.len() == batch && tokens.iter().all(|&token| (token as usize) < size),
-            "tokens {tokens:?} do not fit {batch} sequences over a vocabulary of {size}"
-        );
+        let (given, batch) = (tokens.len(), self.source.len());
+        assert!(given == batch, "{given} tokens were given to a stream of {batch} sequences");
         let decoder = &self.decoder;
-        let input = if decoder.reads_tokens_alone() && decoder.input.embedding().is_none() {
-            let weight_ih = decoder.stack.input_slots().first.weight_ih;
+        let reader = &decoder.reader;
+        reader.input.check(Reading::<T>::Tokens(tokens));
+        let input = if decoder.reads_tokens_alone() && reader.input.embedding().is_none() {
+            let weight_ih = reader.stack.input_slots().first.weight_ih;
             Input::Table { table: self.parameters.get(weight_ih), reverse: None, tokens }
         } else {
-            decoder.write_tokens(&self.parameters, tokens, self.x.as_mut());
             let first = decoder.token_size();
+            let x = self.x.as_mut().rows_range(0..first);
+            reader.input.write(&self.parameters, tokens, x);
             let rows = first..first + decoder.condition_size;
             self.x.as_mut().rows_range(rows).copy_from(self.condition.as_ref());
             if decoder.feeds {

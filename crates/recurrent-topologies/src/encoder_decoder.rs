@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use recurrent_cells::initialize::{self, Initialization, InitializationError};
+use recurrent_cells::initialize::{Initialization, InitializationError};
 use recurrent_cells::{AnyCell, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
@@ -17,9 +17,10 @@ use crate::decoder::{
     Decoder, DecoderBatch, DecoderConfig, DecoderGradients, DecoderRecorded, DecoderTape,
 };
 use crate::probe::Above;
+use crate::reader::{Reader, ReaderConfig, ReaderRecorded, ReaderTape};
 use crate::{
-    Bridge, ConfigError, DecoderStream, InputConfig, Lengths, Noise, Probe, Reading, Recorded,
-    SequenceInput, SequenceInputTape, Stack, StackConfig, State, Tape, TokenEncoding,
+    Bridge, ConfigError, DecoderStream, InputConfig, Lengths, Noise, Probe, Reading, Stack,
+    StackConfig, State, TokenEncoding,
 };
 
 /// What an [`EncoderDecoder`] is made of. Every field counts; none has a default.
@@ -53,8 +54,8 @@ impl EncoderDecoderConfig {
     /// [`ConfigError`] names the first field that is out of range, or what does not go together.
     pub fn build(&self) -> Result<EncoderDecoder, ConfigError> {
         let EncoderDecoderConfig { source, encoder, decoder, .. } = self;
-        source.check()?;
-        encoder.check()?;
+        let reader = ReaderConfig::new(*source, *encoder);
+        reader.check()?;
         let (vocabulary_size, encoding) = (self.target_vocabulary_size, self.target_encoding);
         InputConfig::Tokens { vocabulary_size, encoding }.check()?;
         decoder.check()?;
@@ -76,19 +77,16 @@ impl EncoderDecoderConfig {
         };
         let from = encoder_size as f64 * encoder.num_layers as f64;
         let bridge = bridge::count(from, decoder);
-        let encoder_count = source.count() + encoder.count(source.size());
-        countable(encoder_count + config.count() + bridge)?;
+        countable(reader.count() + config.count() + bridge)?;
 
         let mut layout = Layout::new();
-        let input = SequenceInput::add(&mut layout, "encoder.", *source);
-        let stack = encoder.add(&mut layout, "encoder.rnn.", source.size());
+        let reader = reader.add(&mut layout, "encoder.");
         let bridge = Bridge::between(&mut layout, "bridge.", encoder, decoder);
         let decoder = config.add(&mut layout, "decoder.");
         Ok(EncoderDecoder {
             config: self.clone(),
             layout: Arc::new(layout),
-            input,
-            encoder: stack,
+            encoder: reader,
             bridge,
             decoder,
         })
@@ -100,8 +98,7 @@ impl EncoderDecoderConfig {
 pub struct EncoderDecoder {
     config: EncoderDecoderConfig,
     layout: Arc<Layout>,
-    input: SequenceInput,
-    encoder: Stack<AnyCell>,
+    encoder: Reader,
     bridge: Bridge,
     decoder: Decoder,
 }
@@ -114,8 +111,7 @@ pub struct EncoderDecoderTape<T> {
 }
 
 struct EncoderTape<T> {
-    stack: Tape<T>,
-    input: SequenceInputTape<T>,
+    reader: ReaderTape<T>,
     source: MirroredSource<T>,
 }
 
@@ -128,7 +124,7 @@ struct MirroredSource<T> {
 impl<T: Real> Default for EncoderTape<T> {
     fn default() -> Self {
         let source = MirroredSource { tokens: Vec::new(), vectors: Matrix::zeros(0, 0) };
-        EncoderTape { stack: Tape::new(), input: SequenceInputTape::default(), source }
+        EncoderTape { reader: ReaderTape::default(), source }
     }
 }
 
@@ -169,17 +165,10 @@ impl<T: Real> MirroredSource<T> {
     }
 }
 
-/// A source that has been read.
-struct Encoding<'t, T> {
-    stack: Recorded<'t, T>,
-    input: &'t mut SequenceInputTape<T>,
-    reading: Reading<'t, T>,
-}
-
 /// A forward pass of an [`EncoderDecoder`] that has not been undone yet.
 #[must_use = "drop it if no gradient is wanted"]
 pub struct EncoderDecoderRecorded<'t, T> {
-    encoding: Encoding<'t, T>,
+    encoding: ReaderRecorded<'t, T>,
     bridge: &'t mut BridgeTape<T>,
     decoder: DecoderRecorded<'t, T>,
     attends: bool,
@@ -222,12 +211,12 @@ impl EncoderDecoder {
 
     /// The encoder's layers.
     pub fn encoder(&self) -> &Stack<AnyCell> {
-        &self.encoder
+        &self.encoder.stack
     }
 
     /// The decoder's layers.
     pub fn decoder(&self) -> &Stack<AnyCell> {
-        &self.decoder.stack
+        self.decoder.stack()
     }
 
     /// What leads from the one to the other.
@@ -236,7 +225,7 @@ impl EncoderDecoder {
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
-    /// ([`initialize::forget_bias`]), the rest by PyTorch's defaults.
+    /// ([`forget_bias`](recurrent_cells::initialize::forget_bias)), the rest by PyTorch's defaults.
     ///
     /// # Errors
     /// [`InitializationError`] if one of them is not for the cells of this model.
@@ -247,9 +236,6 @@ impl EncoderDecoder {
         forget_bias: Option<f64>,
     ) -> Result<Parameters<T>, InitializationError> {
         let mut parameters = Parameters::zeros(Arc::clone(&self.layout));
-        if let Some(embedding) = self.input.embedding() {
-            initialize::embedding(generator, &mut parameters, embedding);
-        }
         self.encoder.initialize(generator, &mut parameters, initialization, forget_bias)?;
         self.decoder.initialize(generator, &mut parameters, initialization, forget_bias)?;
         self.bridge.initialize(generator, &mut parameters);
@@ -303,20 +289,17 @@ impl EncoderDecoder {
         lengths: &Lengths,
         noise: Option<Noise>,
         tape: &'t mut EncoderTape<T>,
-    ) -> Encoding<'t, T> {
+    ) -> ReaderRecorded<'t, T> {
         let (given, wanted) = (sources.columns(), lengths.columns());
         assert!(given == wanted, "{given} columns were given to sources with {wanted}");
         lengths.require_whole("a source");
-        let EncoderTape { stack, input, source } = tape;
+        let EncoderTape { reader, source } = tape;
         let reading = match self.config.reverse_source {
             true => source.mirror(sources, lengths),
             false => sources,
         };
-        let slots = &self.encoder.input_slots();
-        let initial = self.encoder.zero_state(lengths.batch());
-        let x = self.input.forward(compute, slots, parameters, reading, input);
-        let stack = self.encoder.run(compute, parameters, x, &initial, lengths, noise, stack);
-        Encoding { stack, input, reading }
+        let initial = self.encoder().zero_state(lengths.batch());
+        self.encoder.forward(compute, parameters, reading, &initial, lengths, noise, reader)
     }
 
     /// The state that the decoder begins from.
@@ -324,18 +307,18 @@ impl EncoderDecoder {
         &self,
         compute: &Compute,
         parameters: &Parameters<T>,
-        encoding: &Encoding<'_, T>,
+        encoding: &ReaderRecorded<'_, T>,
         tape: &mut BridgeTape<T>,
     ) -> State<T> {
         let batch = encoding.stack.lengths().batch();
-        let mut last = self.encoder.zero_state(batch);
+        let mut last = self.encoder().zero_state(batch);
         encoding.stack.final_state(&mut last);
-        let mut initial = self.decoder.stack.zero_state(batch);
+        let mut initial = self.decoder().zero_state(batch);
         self.bridge.forward(compute, parameters, &last, &mut initial, tape);
         initial
     }
 
-    fn encoded<'a, T: Real>(&self, encoding: &'a Encoding<'_, T>) -> Encoded<'a, T> {
+    fn encoded<'a, T: Real>(&self, encoding: &'a ReaderRecorded<'_, T>) -> Encoded<'a, T> {
         Encoded {
             output: encoding.stack.output(),
             lengths: encoding.stack.lengths(),
@@ -361,24 +344,19 @@ impl EncoderDecoder {
         parameters.assert_layout(&self.layout);
         gradients.assert_layout(&self.layout);
         let EncoderDecoderRecorded { encoding, bridge, decoder, attends } = recorded;
-        let Encoding { stack, input, reading } = encoding;
-        let lengths = stack.lengths().clone();
-        let mut turned = stack.turn();
-        let (_, d_output) = turned.output_and_gradient();
+        let lengths = encoding.stack.lengths().clone();
+        let mut turned = encoding.turn();
+        let (_, d_output) = turned.stack.output_and_gradient();
         let encoded = attends.then_some((&lengths, self.config.reverse_source, d_output));
         let into = DecoderGradients { first: None, condition: None, encoded };
         let above = Above { probe, layers: self.config.encoder.num_layers };
         let d_initial =
             self.decoder.backward(decoder, compute, parameters, into, gradients, &above);
 
-        let mut d_last = self.encoder.zero_state(lengths.batch());
+        let mut d_last = self.encoder().zero_state(lengths.batch());
         self.bridge.backward(compute, parameters, &d_initial, &mut d_last, bridge, gradients);
-        turned.add_final_state_gradient(&d_last);
-
-        let slots = &self.encoder.input_slots();
-        let d_x = self.input.gradient(slots, reading, input, gradients);
-        self.encoder.run_backward(turned, compute, parameters, d_x, gradients, probe);
-        self.input.backward(compute, slots, parameters, reading, input, gradients);
+        turned.stack.add_final_state_gradient(&d_last);
+        self.encoder.backward(turned, compute, parameters, gradients, probe);
     }
 
     /// The vector that holds a whole source when the decoder begins: h and c of each of its layers,

@@ -4,7 +4,7 @@
 //! [`Lengths`] puts sequences of different lengths into one batch without padding. A [`Stack`]
 //! runs cells over it and back again: what forward leaves is a [`Tape`], and the [`Recorded`] that
 //! forward hands out is the one ticket for backward. [`ManyToMany`] is a whole model around a
-//! stack, [`ManyToManyStream`] the same model token by token. [`ManyToOne`] reads a whole
+//! stack; what writes runs token by token, too, as a [`DecoderStream`]. [`ManyToOne`] reads a whole
 //! sequence and says one thing of it. [`ImageEncoder`] is a part of models
 //! that look at an image. What can be stepped is a [`TokenStream`]: [`sample`] and [`beam_search`]
 //! make whole sequences with it, within [`Constraints`].
@@ -47,6 +47,8 @@ pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};
 mod sequence_input;
 pub use sequence_input::{Reading, SequenceInput, SequenceInputTape};
 
+mod reader;
+
 mod pool;
 pub use pool::Pool;
 
@@ -71,9 +73,7 @@ pub use series_forecaster::{
 };
 
 mod many_to_many;
-pub use many_to_many::{
-    ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyStream, ManyToManyTape,
-};
+pub use many_to_many::{ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyTape};
 
 mod image_encoder;
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};

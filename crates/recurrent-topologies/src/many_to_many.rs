@@ -11,10 +11,11 @@ use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{at_least_one, countable};
-use crate::tape::Turned;
+use crate::decoder::Decoder;
+use crate::reader::{Reader, ReaderConfig, ReaderRecorded, ReaderTape};
 use crate::{
-    ConfigError, Input, InputConfig, Lengths, Noise, Probe, Reading, Recorded, SequenceInput,
-    SequenceInputTape, Stack, StackConfig, StackStream, State, Tape, TokenStream,
+    ConfigError, DecoderStream, InputConfig, Lengths, Noise, Probe, Reading, Stack, StackConfig,
+    State,
 };
 
 /// What a [`ManyToMany`] is made of. Every field counts; none has a default.
@@ -38,23 +39,16 @@ impl ManyToManyConfig {
     /// [`ConfigError`] names the first field that is out of range.
     pub fn build(&self) -> Result<ManyToMany, ConfigError> {
         let ManyToManyConfig { input, stack, output_size } = self;
-        input.check()?;
-        at_least_one("number of classes", *output_size)?;
-        stack.check()?;
+        let config = ReaderConfig::new(*input, *stack);
+        config.check()?;
+        at_least_one("output size", *output_size)?;
         let readout = *output_size as f64 * stack.output_size() as f64;
-        countable(input.count() + stack.count(input.size()) + readout)?;
+        countable(config.count() + readout)?;
 
         let mut layout = Layout::new();
-        let sequence_input = SequenceInput::add(&mut layout, "", *input);
-        let stack = stack.add(&mut layout, "rnn.", input.size());
+        let reader = config.add(&mut layout, "");
         let readout = Linear::add(&mut layout, "readout", stack.output_size(), *output_size);
-        Ok(ManyToMany {
-            config: self.clone(),
-            layout: Arc::new(layout),
-            input: sequence_input,
-            stack,
-            readout,
-        })
+        Ok(ManyToMany { config: self.clone(), layout: Arc::new(layout), reader, readout })
     }
 }
 
@@ -63,15 +57,13 @@ impl ManyToManyConfig {
 pub struct ManyToMany {
     config: ManyToManyConfig,
     layout: Arc<Layout>,
-    input: SequenceInput,
-    stack: Stack<AnyCell>,
+    reader: Reader,
     readout: Linear,
 }
 
 /// The buffers of a [`ManyToMany`], reused from batch to batch.
 pub struct ManyToManyTape<T> {
-    stack: Tape<T>,
-    input: SequenceInputTape<T>,
+    reader: ReaderTape<T>,
     readout: PackedLinear<T>,
     logits: Matrix<T>,
 }
@@ -79,8 +71,7 @@ pub struct ManyToManyTape<T> {
 impl<T: Real> Default for ManyToManyTape<T> {
     fn default() -> Self {
         ManyToManyTape {
-            stack: Tape::new(),
-            input: SequenceInputTape::default(),
+            reader: ReaderTape::default(),
             readout: PackedLinear::default(),
             logits: Matrix::zeros(0, 0),
         }
@@ -90,10 +81,8 @@ impl<T: Real> Default for ManyToManyTape<T> {
 /// A forward pass of a [`ManyToMany`] that has not been undone yet.
 #[must_use = "drop it if no gradient is wanted"]
 pub struct ManyToManyRecorded<'t, T> {
-    stack: Recorded<'t, T>,
-    input: &'t mut SequenceInputTape<T>,
+    reader: ReaderRecorded<'t, T>,
     logits: &'t mut Matrix<T>,
-    reading: Reading<'t, T>,
 }
 
 impl<T: Real> ManyToManyRecorded<'_, T> {
@@ -113,7 +102,7 @@ impl<T: Real> ManyToManyRecorded<'_, T> {
     /// If `state` has another shape.
     #[track_caller]
     pub fn final_state(&self, state: &mut State<T>) {
-        self.stack.final_state(state);
+        self.reader.stack.final_state(state);
     }
 }
 
@@ -130,12 +119,12 @@ impl ManyToMany {
 
     /// Its layers.
     pub fn stack(&self) -> &Stack<AnyCell> {
-        &self.stack
+        &self.reader.stack
     }
 
     /// A state of zeros for `batch` sequences.
     pub fn zero_state<T: Real>(&self, batch: usize) -> State<T> {
-        self.stack.zero_state(batch)
+        self.stack().zero_state(batch)
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
@@ -150,10 +139,7 @@ impl ManyToMany {
         forget_bias: Option<f64>,
     ) -> Result<Parameters<T>, InitializationError> {
         let mut parameters = Parameters::zeros(Arc::clone(&self.layout));
-        if let Some(embedding) = self.input.embedding() {
-            initialize::embedding(generator, &mut parameters, embedding);
-        }
-        self.stack.initialize(generator, &mut parameters, initialization, forget_bias)?;
+        self.reader.initialize(generator, &mut parameters, initialization, forget_bias)?;
         initialize::linear(generator, &mut parameters, &self.readout);
         Ok(parameters)
     }
@@ -176,15 +162,14 @@ impl ManyToMany {
         tape: &'t mut ManyToManyTape<T>,
     ) -> ManyToManyRecorded<'t, T> {
         parameters.assert_layout(&self.layout);
-        let ManyToManyTape { stack, input, readout, logits } = tape;
-        let first = &self.stack.input_slots();
-        let x = self.input.forward(compute, first, parameters, reading, input);
-        let stack = self.stack.run(compute, parameters, x, initial, lengths, noise, stack);
+        let ManyToManyTape { reader, readout, logits } = tape;
+        let reader =
+            self.reader.forward(compute, parameters, reading, initial, lengths, noise, reader);
 
         readout.pack(compute.level(), &self.readout, parameters);
         logits.resize(self.config.output_size, reading.columns());
-        readout.forward(compute, stack.output(), logits.as_mut());
-        ManyToManyRecorded { stack, input, logits, reading }
+        readout.forward(compute, reader.stack.output(), logits.as_mut());
+        ManyToManyRecorded { reader, logits }
     }
 
     /// Undoes [`forward`](Self::forward): adds to the gradients of the parameters. The recorded
@@ -203,117 +188,30 @@ impl ManyToMany {
     ) {
         parameters.assert_layout(&self.layout);
         gradients.assert_layout(&self.layout);
-        let ManyToManyRecorded { stack, input, logits, reading } = recorded;
+        let ManyToManyRecorded { reader, logits } = recorded;
         let d_logits = logits.as_ref();
-        let mut turned: Turned<'_, T> = stack.turn();
-        let (output, d_output) = turned.output_and_gradient();
+        let mut turned = reader.turn();
+        let (output, d_output) = turned.stack.output_and_gradient();
         self.readout.backward(compute, parameters, output, d_logits, gradients, d_output);
-
-        let first = &self.stack.input_slots();
-        let d_x = self.input.gradient(first, reading, input, gradients);
-        self.stack.run_backward(turned, compute, parameters, d_x, gradients, probe);
-        self.input.backward(compute, first, parameters, reading, input, gradients);
+        self.reader.backward(turned, compute, parameters, gradients, probe);
     }
-}
 
-/// A [`ManyToMany`] that runs token by token, without a tape. With one thread a step allocates
-/// nothing; its bits are those of [`ManyToMany::forward`].
-pub struct ManyToManyStream<T> {
-    compute: Compute,
-    stack: StackStream<T, AnyCell>,
-    parameters: Parameters<T>,
-    embedding: Option<recurrent_cells::Embedding>,
-    weight_ih: recurrent_cells::Slot,
-    vocabulary_size: usize,
-    x: Matrix<T>,
-    readout: PackedLinear<T>,
-    logits: Matrix<T>,
-}
-
-impl<T: Real> ManyToManyStream<T> {
-    /// A stream over `batch` sequences that start from a state of zeros.
+    /// The model token by token, over `batch` sequences that start from a state of zeros.
     ///
     /// # Panics
     /// If the parameters are another model's, or the model reads vectors or both ways.
     #[track_caller]
-    pub fn new(
+    pub fn stream<T: Real>(
+        &self,
         compute: &Compute,
-        model: &ManyToMany,
         parameters: Parameters<T>,
         batch: usize,
-    ) -> Self {
-        parameters.assert_layout(&model.layout);
-        let InputConfig::Tokens { vocabulary_size, .. } = model.config.input else {
+    ) -> DecoderStream<T> {
+        parameters.assert_layout(&self.layout);
+        let InputConfig::Tokens { .. } = self.config.input else {
             panic!("a stream over tokens of a model that reads vectors");
         };
-        let embedding = model.input.embedding().copied();
-        let mut readout = PackedLinear::default();
-        readout.pack(compute.level(), &model.readout, &parameters);
-        ManyToManyStream {
-            stack: StackStream::new(compute, &model.stack, &parameters, batch),
-            weight_ih: model.stack.input_slots().first.weight_ih,
-            vocabulary_size,
-            x: Matrix::zeros(embedding.map_or(0, |table| table.weight.rows()), batch),
-            logits: Matrix::zeros(model.config.output_size, batch),
-            compute: compute.clone(),
-            parameters,
-            embedding,
-            readout,
-        }
-    }
-
-    /// The state after the last step.
-    pub fn state(&self) -> &State<T> {
-        self.stack.state()
-    }
-
-    /// The state that the next step starts from, to be set. Its shape must stay.
-    pub fn state_mut(&mut self) -> &mut State<T> {
-        self.stack.state_mut()
-    }
-
-    /// Reads one token of every sequence and gives the logits: classes x batch.
-    ///
-    /// # Panics
-    /// If there are not as many tokens as sequences, or one is outside the vocabulary.
-    #[track_caller]
-    pub fn step(&mut self, tokens: &[u32]) -> Columns<'_, T> {
-        let size = self.vocabulary_size;
-        assert!(
-            tokens.len() == self.x.columns() && tokens.iter().all(|&t| (t as usize) < size),
-            "tokens {tokens:?} do not fit {} sequences over a vocabulary of {size}",
-            self.x.columns()
-        );
-        let input = match &self.embedding {
-            None => {
-                let table = self.parameters.get(self.weight_ih);
-                Input::Table { table, reverse: None, tokens }
-            }
-            Some(embedding) => {
-                embedding.forward(&self.parameters, tokens, self.x.as_mut());
-                Input::Columns(self.x.as_ref())
-            }
-        };
-        let h = self.stack.step(input);
-        self.readout.forward(&self.compute, h, self.logits.as_mut());
-        self.logits.as_ref()
-    }
-}
-
-impl<T: Real> TokenStream<T> for ManyToManyStream<T> {
-    fn batch(&self) -> usize {
-        self.stack.batch()
-    }
-
-    #[track_caller]
-    fn step(&mut self, tokens: &[u32]) -> Columns<'_, T> {
-        ManyToManyStream::step(self, tokens)
-    }
-
-    #[track_caller]
-    fn select(&mut self, columns: &[usize]) {
-        self.stack.select(columns);
-        self.x.resize(self.x.rows(), columns.len());
-        self.logits.resize(self.logits.rows(), columns.len());
+        let decoder = Decoder::plain(self.reader.clone(), self.readout);
+        DecoderStream::new(compute, &decoder, parameters, batch)
     }
 }

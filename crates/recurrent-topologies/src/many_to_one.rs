@@ -37,7 +37,7 @@ impl ManyToOneConfig {
     /// [`ConfigError`] names the first field that is out of range.
     pub fn build(&self) -> Result<ManyToOne, ConfigError> {
         let ManyToOneConfig { input, stack, pool, output_size } = self;
-        at_least_one("number of classes", *output_size)?;
+        at_least_one("output size", *output_size)?;
         let mut layout = Layout::new();
         let encoder = SequenceEncoder::add(&mut layout, "", *input, *stack, *pool)?;
         let readout = *output_size as f64 * encoder.output_size() as f64;
@@ -172,8 +172,7 @@ impl ManyToOne {
         gradients.assert_layout(&self.layout);
         let ManyToOneRecorded { encoder, outputs, d_pooled } = recorded;
         let (pooled, d_outputs) = (encoder.output(), outputs.as_ref());
-        d_pooled.resize(pooled.rows(), pooled.columns());
-        d_pooled.as_mut_slice().fill(T::ZERO);
+        d_pooled.reset(pooled.rows(), pooled.columns());
         let d_x = d_pooled.as_mut();
         self.readout.backward(compute, parameters, pooled, d_outputs, gradients, d_x);
 

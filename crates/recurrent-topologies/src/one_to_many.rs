@@ -202,7 +202,7 @@ impl OneToMany {
 
     /// Its layers.
     pub fn stack(&self) -> &Stack<AnyCell> {
-        &self.decoder.stack
+        self.decoder.stack()
     }
 
     /// Fresh values for the parameters of this model, and of nothing else in its layout: cells by
@@ -269,7 +269,7 @@ impl OneToMany {
         parameters.assert_layout(&self.layout);
         self.check_condition(condition.rows(), condition.columns(), lengths.batch());
         let OneToManyTape { decoder, entry } = tape;
-        let mut initial = self.decoder.stack.zero_state(lengths.batch());
+        let mut initial = self.decoder.stack().zero_state(lengths.batch());
         let (mut first, mut every) = (None, None);
         match &self.entry {
             Entry::State(bridge) => {
@@ -318,8 +318,7 @@ impl OneToMany {
                 given
             }
             None => {
-                d_unasked.resize(size, batch);
-                d_unasked.as_mut_slice().fill(T::ZERO);
+                d_unasked.reset(size, batch);
                 d_unasked.as_mut()
             }
         };
@@ -327,8 +326,7 @@ impl OneToMany {
         match &self.entry {
             Entry::State(_) => {}
             Entry::First(map) => {
-                d_first.resize(map.weight.rows(), batch);
-                d_first.as_mut_slice().fill(T::ZERO);
+                d_first.reset(map.weight.rows(), batch);
                 into.first = Some(d_first.as_mut());
             }
             Entry::Every => into.condition = Some(d_condition.reborrow()),
@@ -367,7 +365,7 @@ impl OneToMany {
         match &self.entry {
             Entry::State(bridge) => {
                 let (stream, tape) = (&mut stream, &mut BridgeTape::default());
-                let mut state = self.decoder.stack.zero_state(batch);
+                let mut state = self.decoder.stack().zero_state(batch);
                 let parameters = stream.parameters();
                 bridge.forward_vector(compute, parameters, condition, &mut state, tape);
                 stream.set_state(state);

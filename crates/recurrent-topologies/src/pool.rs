@@ -86,7 +86,7 @@ impl Pool {
                         for ((best, winner), &x) in
                             target.iter_mut().zip(&mut *winners).zip(column(t))
                         {
-                            if x > *best || (is_nan(x) && !is_nan(*best)) {
+                            if x > *best || (x.is_nan() && !best.is_nan()) {
                                 (*best, *winner) = (x, t);
                             }
                         }
@@ -154,11 +154,6 @@ fn add<T: Real>(sums: &mut [T], terms: &[T], factor: T) {
     for (sum, &term) in sums.iter_mut().zip(terms) {
         *sum += factor * term;
     }
-}
-
-/// NaN is the one number that has no order, not even with itself.
-fn is_nan<T: Real>(x: T) -> bool {
-    x.partial_cmp(&x).is_none()
 }
 
 #[track_caller]

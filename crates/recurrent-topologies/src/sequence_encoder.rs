@@ -1,31 +1,28 @@
 //! A sequence read into one vector: an input, a stack of cells, and a pool over its steps. The
 //! part that a classifier and a model of questions share.
 
-use recurrent_cells::initialize::{self, Initialization, InitializationError};
+use recurrent_cells::initialize::{Initialization, InitializationError};
 use recurrent_cells::{AnyCell, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, Matrix, Real};
 
 use crate::config::countable;
-use crate::tape::Turned;
+use crate::reader::{Reader, ReaderConfig, ReaderRecorded, ReaderTape};
 use crate::{
-    ConfigError, InputConfig, Lengths, Noise, Pool, Probe, Reading, Recorded, SequenceInput,
-    SequenceInputTape, Stack, StackConfig, State, Tape,
+    ConfigError, InputConfig, Lengths, Noise, Pool, Probe, Reading, Stack, StackConfig, State,
 };
 
 /// Reads every sequence of a batch, from a state of zeros, into one vector of
 /// [`output_size`](Self::output_size) numbers.
 #[derive(Clone, Debug)]
 pub struct SequenceEncoder {
-    input: SequenceInput,
-    stack: Stack<AnyCell>,
+    reader: Reader,
     pool: Pool,
 }
 
 /// The buffers of a [`SequenceEncoder`], reused from batch to batch.
 pub struct SequenceEncoderTape<T> {
-    stack: Tape<T>,
-    input: SequenceInputTape<T>,
+    reader: ReaderTape<T>,
     pooled: Matrix<T>,
     winners: Vec<usize>,
 }
@@ -33,8 +30,7 @@ pub struct SequenceEncoderTape<T> {
 impl<T: Real> Default for SequenceEncoderTape<T> {
     fn default() -> Self {
         SequenceEncoderTape {
-            stack: Tape::new(),
-            input: SequenceInputTape::default(),
+            reader: ReaderTape::default(),
             pooled: Matrix::zeros(0, 0),
             winners: Vec::new(),
         }
@@ -44,11 +40,9 @@ impl<T: Real> Default for SequenceEncoderTape<T> {
 /// A forward pass of a [`SequenceEncoder`] that has not been undone yet.
 #[must_use = "drop it if no gradient is wanted"]
 pub struct SequenceEncoderRecorded<'t, T> {
-    stack: Recorded<'t, T>,
-    input: &'t mut SequenceInputTape<T>,
+    reader: ReaderRecorded<'t, T>,
     pooled: &'t Matrix<T>,
     winners: &'t [usize],
-    reading: Reading<'t, T>,
 }
 
 impl<T: Real> SequenceEncoderRecorded<'_, T> {
@@ -63,7 +57,7 @@ impl<T: Real> SequenceEncoderRecorded<'_, T> {
     /// If `state` has another shape.
     #[track_caller]
     pub fn final_state(&self, state: &mut State<T>) {
-        self.stack.final_state(state);
+        self.reader.stack.final_state(state);
     }
 }
 
@@ -80,22 +74,20 @@ impl SequenceEncoder {
         stack: StackConfig,
         pool: Pool,
     ) -> Result<Self, ConfigError> {
-        input.check()?;
-        stack.check()?;
-        countable(input.count() + stack.count(input.size()))?;
-        let sequence_input = SequenceInput::add(layout, prefix, input);
-        let stack = stack.add(layout, &format!("{prefix}rnn."), input.size());
-        Ok(SequenceEncoder { input: sequence_input, stack, pool })
+        let config = ReaderConfig::new(input, stack);
+        config.check()?;
+        countable(config.count())?;
+        Ok(SequenceEncoder { reader: config.add(layout, prefix), pool })
     }
 
     /// Its layers.
     pub fn stack(&self) -> &Stack<AnyCell> {
-        &self.stack
+        &self.reader.stack
     }
 
     /// Numbers in a sequence's vector: `hidden_size`, or twice that with two directions.
     pub fn output_size(&self) -> usize {
-        self.stack.output_size()
+        self.stack().output_size()
     }
 
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given, an
@@ -110,10 +102,7 @@ impl SequenceEncoder {
         initialization: Initialization,
         forget_bias: Option<f64>,
     ) -> Result<(), InitializationError> {
-        if let Some(embedding) = self.input.embedding() {
-            initialize::embedding(generator, parameters, embedding);
-        }
-        self.stack.initialize(generator, parameters, initialization, forget_bias)
+        self.reader.initialize(generator, parameters, initialization, forget_bias)
     }
 
     /// Reads a batch, given in the order of columns ([`Lengths::arrange`]); `noise` is given in
@@ -132,16 +121,15 @@ impl SequenceEncoder {
         tape: &'t mut SequenceEncoderTape<T>,
     ) -> SequenceEncoderRecorded<'t, T> {
         lengths.require_whole("a sequence that becomes one vector");
-        let SequenceEncoderTape { stack, input, pooled, winners } = tape;
-        let first = &self.stack.input_slots();
-        let x = self.input.forward(compute, first, parameters, reading, input);
-        let initial = self.stack.initial_state(parameters, lengths.batch());
-        let stack = self.stack.run(compute, parameters, x, &initial, lengths, noise, stack);
+        let SequenceEncoderTape { reader, pooled, winners } = tape;
+        let initial = self.stack().initial_state(parameters, lengths.batch());
+        let reader =
+            self.reader.forward(compute, parameters, reading, &initial, lengths, noise, reader);
 
         pooled.resize(self.output_size(), lengths.batch());
-        let directions = self.stack.options().directions;
-        self.pool.forward(directions, lengths, stack.output(), pooled.as_mut(), winners);
-        SequenceEncoderRecorded { stack, input, pooled, winners, reading }
+        let directions = self.stack().options().directions;
+        self.pool.forward(directions, lengths, reader.stack.output(), pooled.as_mut(), winners);
+        SequenceEncoderRecorded { reader, pooled, winners }
     }
 
     /// Undoes [`forward`](Self::forward): from the gradient of the output, `output_size` x batch in
@@ -159,15 +147,11 @@ impl SequenceEncoder {
         gradients: &mut Parameters<T>,
         probe: &impl Probe<T>,
     ) {
-        let SequenceEncoderRecorded { stack, input, winners, reading, .. } = recorded;
-        let directions = self.stack.options().directions;
-        let mut turned: Turned<'_, T> = stack.turn();
-        let (lengths, d_h) = turned.lengths_and_gradient();
+        let SequenceEncoderRecorded { reader, winners, .. } = recorded;
+        let directions = self.stack().options().directions;
+        let mut turned = reader.turn();
+        let (lengths, d_h) = turned.stack.lengths_and_gradient();
         self.pool.backward(directions, lengths, winners, d_output, d_h);
-
-        let first = &self.stack.input_slots();
-        let d_x = self.input.gradient(first, reading, input, gradients);
-        self.stack.run_backward(turned, compute, parameters, d_x, gradients, probe);
-        self.input.backward(compute, first, parameters, reading, input, gradients);
+        self.reader.backward(turned, compute, parameters, gradients, probe);
     }
 }

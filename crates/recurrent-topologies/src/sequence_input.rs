@@ -7,7 +7,7 @@
 //! The bits are those of the long way, since every column of a product stands alone.
 
 use recurrent_cells::{CellSlots, Embedding, Layout, Parameters};
-use recurrent_kernels::{Accum, Columns, Compute, Matrix, Operand, Packed, Real, gemm};
+use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Matrix, Operand, Packed, Real, gemm};
 
 use crate::{Input, InputConfig, InputGradient, InputSlots, TokenEncoding};
 
@@ -151,8 +151,7 @@ impl SequenceInput {
             let weight_ih = gradients.get(slots.weight_ih);
             // A table has a column for every token, and so has the weight of one-hot ones.
             let tokens = self.embedding.map_or(weight_ih.columns(), |e| e.weight.columns());
-            d_table.resize(weight_ih.rows(), tokens);
-            d_table.as_mut_slice().fill(T::ZERO);
+            d_table.reset(weight_ih.rows(), tokens);
         }
         let [d_table, d_reverse] = d_tables;
         let d_reverse = slots.reverse.map(|_| d_reverse.as_mut());
@@ -194,6 +193,36 @@ impl SequenceInput {
             let d_embedding = gradients.get_mut(embedding.weight);
             let weight_ih = Operand::Transposed(parameters.get(slots.weight_ih));
             gemm(compute, d_embedding, Accum::Add, weight_ih, Operand::Plain(d_table));
+        }
+    }
+
+    /// Writes the vectors of `tokens` as columns, for a stack that reads more than these.
+    pub(crate) fn write<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        tokens: &[u32],
+        mut x: ColumnsMut<'_, T>,
+    ) {
+        match &self.embedding {
+            Some(embedding) => embedding.forward(parameters, tokens, x),
+            None => {
+                x.fill(T::ZERO);
+                for (j, &token) in tokens.iter().enumerate() {
+                    x.column(j)[token as usize] = T::ONE;
+                }
+            }
+        }
+    }
+
+    /// Undoes [`write`](Self::write): adds to the gradient of the embedding.
+    pub(crate) fn write_backward<T: Real>(
+        &self,
+        tokens: &[u32],
+        d_x: Columns<'_, T>,
+        gradients: &mut Parameters<T>,
+    ) {
+        if let Some(embedding) = &self.embedding {
+            embedding.backward(tokens, d_x, gradients);
         }
     }
 

@@ -211,8 +211,7 @@ impl SeriesForecaster {
         let mut state: State<T> = zero;
         encoder.final_state(&mut state);
 
-        inputs.resize(columns, horizon * batch);
-        inputs.as_mut_slice().fill(T::ZERO);
+        inputs.reset(columns, horizon * batch);
         for sequence in 0..batch {
             let last = lengths.column(sequence, lengths.length(sequence) - 1);
             inputs.as_mut().column(sequence).copy_from_slice(window.column(last));

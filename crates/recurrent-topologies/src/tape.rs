@@ -170,15 +170,15 @@ impl<T: Real> LayerTape<T> {
     /// Makes room for gradients, all zero.
     fn prepare_backward(&mut self, lengths: &Lengths) {
         let batch = lengths.batch();
-        zeros(&mut self.d_h, self.h.rows(), self.h.columns());
+        self.d_h.reset(self.h.rows(), self.h.columns());
         for direction in &mut self.directions {
             let CellShape { hidden_size, cell_size, inner_size, .. } = direction.plan.shape;
-            zeros(&mut direction.d_c, cell_size, batch);
-            zeros(&mut direction.d_h_0, hidden_size, batch);
+            direction.d_c.reset(cell_size, batch);
+            direction.d_h_0.reset(hidden_size, batch);
             direction.d_inner.resize(inner_size, batch);
             let (h, c) = if lengths.has_resets() { (hidden_size, cell_size) } else { (0, 0) };
-            zeros(&mut direction.d_afresh.h, h, batch);
-            zeros(&mut direction.d_afresh.c, c, batch);
+            direction.d_afresh.h.reset(h, batch);
+            direction.d_afresh.c.reset(c, batch);
         }
     }
 }
@@ -210,11 +210,6 @@ impl<T: Real> DirectionTape<T> {
 
 fn empty<T: Real>() -> Matrix<T> {
     Matrix::zeros(0, 0)
-}
-
-fn zeros<T: Real>(matrix: &mut Matrix<T>, rows: usize, columns: usize) {
-    matrix.resize(rows, columns);
-    matrix.as_mut_slice().fill(T::ZERO);
 }
 
 /// A forward pass that has not been undone yet: the one ticket for going back.
@@ -320,7 +315,8 @@ impl<T: Real> Turned<'_, T> {
     }
 }
 
-fn add<T: Real>(sums: &mut [T], terms: &[T]) {
+/// `sums += terms`.
+pub(crate) fn add<T: Real>(sums: &mut [T], terms: &[T]) {
     for (sum, &term) in sums.iter_mut().zip(terms) {
         *sum += term;
     }

@@ -24,19 +24,19 @@ fn check(found: &Comparison, has_kinks: bool) -> Result<(), TestCaseError> {
 fn check_writing(mut case: Writing<f64>) -> Result<(), TestCaseError> {
     let compute = Compute::sequential();
     let has_kinks = case.model.config().stack.cell == CellKind::RnnRelu;
-    let (_, gradients, d_condition) = case.gradients(&compute);
+    let (_, gradients, d_condition) = case.gradients(&compute, 1.0);
     let mut point = case.parameters.as_slice().to_vec();
     let mut other = case.clone();
     let found = compare_gradient("parameters", &mut point, gradients.as_slice(), |point| {
         other.parameters.as_mut_slice().copy_from_slice(point);
-        other.gradients(&compute).0
+        other.gradients(&compute, 1.0).0
     });
     check(&found, has_kinks)?;
     let size = case.model.config().condition_size;
     let mut point = case.conditions.concat();
     let found = compare_gradient("condition", &mut point, d_condition.as_slice(), |point| {
         case.conditions = point.chunks(size).map(<[f64]>::to_vec).collect();
-        case.gradients(&compute).0
+        case.gradients(&compute, 1.0).0
     });
     check(&found, has_kinks)
 }
@@ -45,11 +45,11 @@ fn check_translating(mut case: Translating<f64>) -> Result<(), TestCaseError> {
     let compute = Compute::sequential();
     let config = case.model.config();
     let has_kinks = [config.encoder.cell, config.decoder.cell].contains(&CellKind::RnnRelu);
-    let (_, gradients) = case.gradients(&compute);
+    let (_, gradients) = case.gradients(&compute, 1.0);
     let mut point = case.parameters.as_slice().to_vec();
     let found = compare_gradient("parameters", &mut point, gradients.as_slice(), |point| {
         case.parameters.as_mut_slice().copy_from_slice(point);
-        case.gradients(&compute).0
+        case.gradients(&compute, 1.0).0
     });
     check(&found, has_kinks)
 }

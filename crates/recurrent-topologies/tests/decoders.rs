@@ -9,7 +9,7 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::{Compute, Level, Real};
 use recurrent_topologies::{
     AttentionKind, Bridge, Condition, ConfigError, DecoderStream, EncoderDecoderConfig,
-    InputConfig, OneToManyConfig, StackConfig, TokenEncoding, TokenStream,
+    InputConfig, Noise, OneToManyConfig, StackConfig, TokenEncoding, TokenStream,
 };
 use support::{Said, Translating, Writing, bits};
 
@@ -19,6 +19,7 @@ trait Case<T: Real>: Clone {
     fn gradient_bits(&self, compute: &Compute) -> Vec<u64>;
     fn stream(&self, compute: &Compute) -> DecoderStream<T>;
     fn tokens(&mut self) -> &mut Vec<Vec<u32>>;
+    fn noise(&mut self) -> &mut Option<Noise>;
     fn select(&self, order: &[usize]) -> Self;
 }
 
@@ -27,7 +28,7 @@ impl<T: Real> Case<T> for Writing<T> {
         self.said(compute)
     }
     fn gradient_bits(&self, compute: &Compute) -> Vec<u64> {
-        let (_, gradients, d_condition) = self.gradients(compute);
+        let (_, gradients, d_condition) = self.gradients(compute, T::ZERO);
         [bits(gradients.as_slice()), bits(d_condition.as_slice())].concat()
     }
     fn stream(&self, compute: &Compute) -> DecoderStream<T> {
@@ -35,6 +36,9 @@ impl<T: Real> Case<T> for Writing<T> {
     }
     fn tokens(&mut self) -> &mut Vec<Vec<u32>> {
         &mut self.tokens
+    }
+    fn noise(&mut self) -> &mut Option<Noise> {
+        &mut self.noise
     }
     fn select(&self, order: &[usize]) -> Self {
         self.select(order)
@@ -46,7 +50,7 @@ impl<T: Real> Case<T> for Translating<T> {
         self.said(compute)
     }
     fn gradient_bits(&self, compute: &Compute) -> Vec<u64> {
-        bits(self.gradients(compute).1.as_slice())
+        bits(self.gradients(compute, T::ZERO).1.as_slice())
     }
     fn stream(&self, compute: &Compute) -> DecoderStream<T> {
         self.stream(compute)
@@ -54,10 +58,15 @@ impl<T: Real> Case<T> for Translating<T> {
     fn tokens(&mut self) -> &mut Vec<Vec<u32>> {
         &mut self.tokens
     }
+    fn noise(&mut self) -> &mut Option<Noise> {
+        &mut self.noise
+    }
     fn select(&self, order: &[usize]) -> Self {
         self.select(order)
     }
 }
+
+const NOISE: Noise = Noise { seed: 5, first_step: 1 << 30 };
 
 fn most_likely<T: Real>(logits: &[T]) -> u32 {
     let best = |best: usize, k: usize| if logits[k] > logits[best] { k } else { best };
@@ -142,6 +151,14 @@ fn neighbours_leave_no_trace<T: Real>(mut case: impl Case<T>) -> Result<(), Test
             }
         }
     }
+    // Masks go by the number of a sequence: it may have fewer neighbours behind it.
+    *case.noise() = Some(NOISE);
+    let whole = case.said(&compute);
+    for count in 1..batch {
+        let said = case.select(&(0..count).collect::<Vec<_>>()).said(&compute);
+        prop_assert_eq!(&said.logits, &whole.logits[..count]);
+        prop_assert_eq!(&said.weights[..], whole.weights.get(..count).unwrap_or_default());
+    }
     Ok(())
 }
 
@@ -177,7 +194,7 @@ proptest! {
 
     #[test]
     fn one_to_many(
-        config in support::one_to_many(0.0),
+        config in support::one_to_many(0.3),
         lengths in support::lengths(),
         columns in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
         seed: u64,
@@ -191,7 +208,7 @@ proptest! {
 
     #[test]
     fn encoder_decoder(
-        config in support::encoder_decoders(0.0),
+        config in support::encoder_decoders(0.3),
         pairs in support::pairs(5),
         columns in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
         seed: u64,
@@ -203,8 +220,8 @@ proptest! {
         selected_rows_go_on(case, &columns)?;
     }
 
-    /// A model that reverses its sources is one that does not, on reversed sources; and it looks at
-    /// the same places.
+    /// A model that reverses its sources is one that does not, on reversed sources: it says the same
+    /// and looks at the same places. (Attention adds them up in another order.)
     #[test]
     fn reversing_is_the_models_business(
         config in support::encoder_decoders(0.0), pairs in support::pairs(4), seed: u64,
@@ -223,6 +240,14 @@ proptest! {
         let stream = reversing.stream(&compute);
         prop_assert_eq!(stream.state(), &context(&plain));
         let (ours, theirs) = (reversing.said(&compute), plain.said(&compute));
+        if reversing.model.config().attention.is_none() {
+            prop_assert_eq!(&ours.logits, &theirs.logits);
+        }
+        for (a, b) in ours.logits.iter().flatten().flatten().zip(theirs.logits.iter().flatten().flatten())
+        {
+            let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
+            prop_assert!((a - b).abs() < 1e-12 * a.abs().max(1.0), "{} and {}", a, b);
+        }
         for (ours, theirs) in ours.weights.iter().flatten().zip(theirs.weights.iter().flatten()) {
             for (a, b) in ours.iter().zip(theirs.iter().rev()) {
                 let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
@@ -232,13 +257,26 @@ proptest! {
     }
 }
 
-/// Neither logits nor attention weights nor gradients depend on the threads or on the instructions.
-fn equal_bits<T: Real>(case: impl Case<T>) {
+/// Neither logits nor attention weights nor gradients depend on the threads or on the instructions,
+/// with dropout and without.
+fn equal_bits<T: Real>(mut case: impl Case<T>) {
+    let plain = case.said(&Compute::sequential());
+    *case.noise() = Some(NOISE);
+    assert!(case.said(&Compute::sequential()) != plain, "nothing was dropped");
+    equal_bits_under_this_noise(case.clone(), false);
+    *case.noise() = None;
+    equal_bits_under_this_noise(case, true);
+}
+
+fn equal_bits_under_this_noise<T: Real>(case: impl Case<T>, streams: bool) {
     let everything = |compute: &Compute| (case.said(compute), case.gradient_bits(compute));
     let expected = everything(&Compute::sequential());
     for threads in [2, 3] {
         let compute = Compute::new(threads).unwrap();
         assert!(everything(&compute) == expected, "{threads} threads");
+        if !streams {
+            continue;
+        }
         let mut stream = case.stream(&compute);
         let first: Vec<u32> = case.clone().tokens().iter().map(|own| own[0]).collect();
         for (row, (logits, _)) in step(&mut stream, &first, false).iter().enumerate() {
@@ -257,12 +295,13 @@ fn layers(cell: CellKind, hidden_size: usize, num_layers: usize) -> StackConfig 
 
 fn translator(attention: Option<AttentionKind>, input_feeding: bool) -> EncoderDecoderConfig {
     let encoder = StackConfig { bidirectional: true, ..layers(CellKind::Lstm, 24, 1) };
+    let decoder = StackConfig { dropout: 0.3, ..layers(CellKind::Gru, 48, 2) };
     EncoderDecoderConfig {
         source: InputConfig::Tokens { vocabulary_size: 30, encoding: TokenEncoding::Embedding(20) },
         encoder,
         target_vocabulary_size: 60,
         target_encoding: TokenEncoding::Embedding(20),
-        decoder: layers(CellKind::Gru, 48, 2),
+        decoder,
         attention,
         input_feeding,
         reverse_source: true,
@@ -283,7 +322,8 @@ fn threads_and_levels_leave_no_trace() {
     }
     for condition in Condition::ALL {
         let (condition_size, vocabulary_size) = (30, 60);
-        let (encoding, stack) = (TokenEncoding::Embedding(20), layers(CellKind::Lstm, 48, 2));
+        let encoding = TokenEncoding::Embedding(20);
+        let stack = StackConfig { dropout: 0.3, ..layers(CellKind::Lstm, 48, 2) };
         let config =
             OneToManyConfig { condition_size, condition, vocabulary_size, encoding, stack };
         let lengths: Vec<usize> = pairs.iter().map(|pair| pair.1).collect();
@@ -338,6 +378,53 @@ fn encoder_and_decoder_share_no_parameter() {
     assert_eq!(next(&mut stream), next(&mut case.stream(&compute)), "the decoder listens");
 
     assert_eq!(encoders + decoders, case.model.layout().count());
+}
+
+/// The rows of h that dropout sets to zero on their way to the second layer: where x is zero, so is
+/// that column of the weight's gradient.
+fn dropped(case: &Translating<f32>, name: &str) -> Vec<bool> {
+    let (_, gradients) = case.gradients(&Compute::sequential(), 0.0);
+    let mut dropped = Vec::new();
+    gradients.visit(|entry, numbers| {
+        if entry.name == name {
+            let columns = numbers.chunks(entry.slot.rows());
+            dropped = columns.map(|column| column.iter().all(|&x| x == 0.0)).collect();
+        }
+    });
+    dropped
+}
+
+/// Encoder and decoder have the same layers and the same steps of the same sequences, and yet masks
+/// of their own; those of the decoder do not depend on how long the source is.
+#[test]
+fn encoder_and_decoder_share_no_mask() {
+    let stack = StackConfig { dropout: 0.5, ..layers(CellKind::RnnTanh, 40, 2) };
+    let tokens = InputConfig::Tokens { vocabulary_size: 6, encoding: TokenEncoding::Embedding(3) };
+    for attention in [None, Some(AttentionKind::Dot)] {
+        let config = EncoderDecoderConfig {
+            source: tokens,
+            encoder: stack,
+            target_vocabulary_size: 6,
+            target_encoding: TokenEncoding::Embedding(3),
+            decoder: stack,
+            attention,
+            input_feeding: attention.is_some(),
+            reverse_source: false,
+        };
+        let masks = |source: usize, target: usize| {
+            let mut case = Translating::<f32>::draw(&config, &[(source, target)], 4);
+            case.noise = Some(Noise { seed: 9, first_step: 3 << 24 });
+            ["encoder", "decoder"].map(|of| dropped(&case, &format!("{of}.rnn.weight_ih_l1")))
+        };
+        let [encoder, decoder] = masks(1, 1);
+        for mask in [&encoder, &decoder] {
+            let share = mask.iter().filter(|&&dropped| dropped).count();
+            assert!((8..=32).contains(&share), "{share} of 40 were dropped");
+        }
+        assert_ne!(encoder, decoder);
+        assert_eq!(masks(7, 1)[1], decoder);
+        assert_eq!(masks(1, 7)[0], encoder);
+    }
 }
 
 #[test]

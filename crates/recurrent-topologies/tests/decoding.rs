@@ -10,8 +10,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, Level, Matrix};
 use recurrent_topologies::{
     Beam, Constraints, DecodingError, Ended, Hypothesis, InputConfig, Lengths, ManyToMany,
-    ManyToManyConfig, ManyToManyStream, ManyToManyTape, Reading, Sampler, Sampling, StackConfig,
-    TokenEncoding, TokenStream, beam_search, sample,
+    ManyToManyConfig, ManyToManyTape, Reading, Sampler, Sampling, StackConfig, TokenEncoding,
+    TokenStream, beam_search, sample,
 };
 
 const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: None, top_p: None };
@@ -22,7 +22,7 @@ const PLAIN: Sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
 struct Fake {
     classes: usize,
     seed: u64,
-    /// Logits are among so many values only, so that ties happen.
+    /// Logits are among so many values only, so that ties happen, also of 0 with -0.
     values: u64,
     /// Some tokens cannot come.
     impossible: bool,
@@ -33,9 +33,11 @@ impl Fake {
         // FNV-1a over the tokens gives the seed of a generator.
         let mix = |hash: u64, &token: &u32| (hash ^ u64::from(token)).wrapping_mul(0x100_0000_01b3);
         let mut generator = Generator::new(read.iter().fold(self.seed, mix), 5);
-        let mut logits: Vec<f64> = (0..self.classes)
-            .map(|_| generator.below(self.values) as f64 * 4.0 / self.values as f64)
-            .collect();
+        let mut draw = || {
+            let logit = generator.below(self.values) as f64 * 4.0 / self.values as f64;
+            if logit == 0.0 && generator.below(2) == 0 { -logit } else { logit }
+        };
+        let mut logits: Vec<f64> = (0..self.classes).map(|_| draw()).collect();
         for logit in &mut logits[1..] {
             if self.impossible && generator.below(3) == 0 {
                 *logit = f64::NEG_INFINITY;
@@ -414,9 +416,8 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (model, parameters) = model(cell, 9, seed);
-        let stream = |batch| {
-            ManyToManyStream::new(&Compute::sequential(), &model, parameters.clone(), batch)
-        };
+        let stream =
+            |batch| model.stream(&Compute::sequential(), parameters.clone(), batch);
         let mut sampler = Sampler::new(Level::detect(), PLAIN).unwrap();
         let mut run = |first: &[u32], seeds: &[u32]| {
             let mut generators = generators(seeds);

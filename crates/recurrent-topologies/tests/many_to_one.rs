@@ -8,6 +8,7 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     Input, InputConfig, Lengths, ManyToOne, ManyToOneConfig, ManyToOneTape, Noise, Pool, Reading,
     SequenceEncoder, SequenceEncoderTape, StackConfig, Tape, TokenEncoding,
@@ -51,11 +52,12 @@ fn gradients_agree_with_central_differences() {
         let compute = Compute::sequential();
         let noise = Some(Noise { seed: 3, first_step: 9 });
         let mut tape = ManyToOneTape::default();
-        let mut gradients = parameters.zeros_like();
         let mut recorded =
             model.forward(&compute, &parameters, x.reading(), &lengths, noise, &mut tape);
         recorded.outputs_mut().copy_from(weights.as_ref());
-        model.backward(recorded, &compute, &parameters, &mut gradients, &());
+        let gradients = added(1.0, &parameters, |gradients| {
+            model.backward(recorded, &compute, &parameters, gradients, &());
+        });
         compare_parameters(&mut parameters, &gradients, |parameters| {
             let recorded =
                 model.forward(&compute, parameters, x.reading(), &lengths, noise, &mut tape);
@@ -199,7 +201,7 @@ fn the_parameters_have_the_names_of_many_to_many() {
     assert_eq!(names[names.len() - 2..], ["readout.weight", "readout.bias"]);
     let refused = |config: ManyToOneConfig| config.build().unwrap_err().to_string();
     let message = refused(ManyToOneConfig { output_size: 0, ..config.clone() });
-    assert_eq!(message, "number of classes must be at least 1");
+    assert_eq!(message, "output size must be at least 1");
     let message = refused(ManyToOneConfig { output_size: usize::MAX, ..config });
     assert_eq!(message, "a model of these sizes has too many parameters");
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use recurrent_cells::{Gru, Layout, Lstm, LstmOptions, Nonlinearity, Parameters, Rnn, RnnOptions};
+use recurrent_cells::{
+    CellKind, Gru, Layout, Lstm, LstmOptions, Nonlinearity, Parameters, Rnn, RnnOptions,
+};
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{
-    Directions, Input, InputGradient, Lengths, Stack, StackOptions, StackStream, Tape,
+    DecoderStream, Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig, Stack,
+    StackConfig, StackOptions, StackStream, Tape, TokenEncoding, TokenStream,
 };
 
 const REVERSE: StackOptions =
@@ -42,6 +45,43 @@ fn step_by_step_goes_forward_only() {
 fn a_stream_goes_forward_only() {
     let (stack, parameters) = stack(REVERSE);
     StackStream::new(&Compute::sequential(), &stack, &parameters, 1);
+}
+
+fn many_to_many(input: InputConfig, bidirectional: bool) -> DecoderStream<f32> {
+    let (cell, hidden_size) = (CellKind::Gru, 3);
+    let stack = StackConfig { cell, hidden_size, num_layers: 1, bidirectional, dropout: 0.0 };
+    let model = ManyToManyConfig { input, stack, output_size: 2 }.build().unwrap();
+    model.stream(&Compute::sequential(), Parameters::zeros(model.layout().clone()), 2)
+}
+
+const TOKENS: InputConfig =
+    InputConfig::Tokens { vocabulary_size: 5, encoding: TokenEncoding::OneHot };
+
+#[test]
+#[should_panic(expected = "a stream over tokens of a model that reads vectors")]
+fn a_stream_over_tokens_reads_no_vectors() {
+    many_to_many(InputConfig::Vectors { size: 2 }, false);
+}
+
+#[test]
+#[should_panic(expected = "a stack that reads in reverse cannot go step by step")]
+fn a_whole_model_streams_forward_only() {
+    many_to_many(TOKENS, true);
+}
+
+/// A tagger knows more words than tags.
+#[test]
+#[should_panic(expected = "token 5 at column 1 is outside a vocabulary of 5")]
+fn a_stream_reads_every_token_and_no_other() {
+    let mut stream = many_to_many(TOKENS, false);
+    assert_eq!(stream.step(&[4, 3]).rows(), 2);
+    stream.step(&[4, 5]);
+}
+
+#[test]
+#[should_panic(expected = "1 tokens were given to a stream of 2 sequences")]
+fn a_stream_reads_a_token_of_each_sequence() {
+    many_to_many(TOKENS, false).step(&[1]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     InputConfig, Lengths, Noise, Observation, Probe, Reading, SeriesFeed, SeriesForecaster,
     SeriesForecasterConfig, SeriesForecasterTape, StackConfig,
@@ -72,11 +73,12 @@ fn gradients_agree_with_central_differences() {
         let compute = Compute::sequential();
         let noise = Some(Noise { seed: 3, first_step: 9 });
         let mut tape = SeriesForecasterTape::default();
-        let mut gradients = parameters.zeros_like();
         let mut recorded =
             model.forward(&compute, &parameters, window, truth, &lengths, noise, &mut tape);
         recorded.outputs_mut().copy_from(weights.as_ref());
-        model.backward(recorded, &compute, &parameters, &mut gradients, &());
+        let gradients = added(1.0, &parameters, |gradients| {
+            model.backward(recorded, &compute, &parameters, gradients, &());
+        });
         compare_parameters(&mut parameters, &gradients, |parameters| {
             let recorded =
                 model.forward(&compute, parameters, window, truth, &lengths, noise, &mut tape);

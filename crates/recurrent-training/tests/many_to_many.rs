@@ -7,10 +7,10 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::loss::IGNORED;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Real};
-use recurrent_testkit::gradient::compare_gradient;
+use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
-    InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream, ManyToManyTape, Probe,
-    Reading, StackConfig, TokenEncoding,
+    InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Probe, Reading,
+    StackConfig, TokenEncoding, TokenStream,
 };
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
@@ -126,8 +126,9 @@ proptest! {
         let compute = Compute::sequential();
         let batch = window.lengths.batch();
         let mut objective = ManyToManyObjective::new(model, batch, 3);
-        let mut gradients = parameters.zeros_like();
-        objective.gradients(&compute, &parameters, &window, 7, &mut gradients, &());
+        let gradients = added(1.0, &parameters, |gradients| {
+            objective.gradients(&compute, &parameters, &window, 7, gradients, &());
+        });
 
         let mut scratch = parameters.zeros_like();
         let mut point = parameters.as_slice().to_vec();
@@ -153,7 +154,7 @@ proptest! {
         let mut tape = ManyToManyTape::default();
         let recorded =
             model.forward(&compute, &parameters, Reading::Tokens(&tokens), &initial, &lengths, None, &mut tape);
-        let mut stream = ManyToManyStream::new(&compute, &model, parameters.clone(), batch);
+        let mut stream = model.stream(&compute, parameters.clone(), batch);
         for t in 0..steps {
             let columns = t * batch..(t + 1) * batch;
             let logits = stream.step(&tokens[columns.clone()]);

@@ -7,7 +7,7 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::loss::IGNORED;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_testkit::gradient::compare_gradient;
+use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     InputConfig, Lengths, ManyToManyConfig, ManyToOneConfig, Pool, SeriesFeed,
     SeriesForecasterConfig, StackConfig, TokenEncoding,
@@ -47,8 +47,10 @@ fn hold_gradient<O: Objective<f64>>(
     batch: &O::Batch,
 ) -> Loss {
     let compute = Compute::sequential();
-    let mut gradients = parameters.zeros_like();
-    let loss = objective.gradients(&compute, &parameters, batch, 7, &mut gradients, &());
+    let mut loss = Loss::default();
+    let gradients = added(1.0, &parameters, |gradients| {
+        loss = objective.gradients(&compute, &parameters, batch, 7, gradients, &());
+    });
     let mut point = parameters.as_slice().to_vec();
     let found = compare_gradient("parameters", &mut point, gradients.as_slice(), |point| {
         parameters.as_mut_slice().copy_from_slice(point);

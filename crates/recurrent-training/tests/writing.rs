@@ -8,7 +8,7 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
-use recurrent_testkit::gradient::compare_gradient;
+use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     AttentionKind, Condition, EncoderDecoder, EncoderDecoderConfig, InputConfig, Lengths,
     OneToMany, OneToManyConfig, OneToManyTape, StackConfig, TokenEncoding, TokenStream,
@@ -104,8 +104,9 @@ fn check_gradients<O: Objective<f64>>(
     what: &str,
 ) {
     let compute = Compute::sequential();
-    let mut gradients = parameters.zeros_like();
-    objective.gradients(&compute, &parameters, batch, 7, &mut gradients, &());
+    let gradients = added(1.0, &parameters, |gradients| {
+        objective.gradients(&compute, &parameters, batch, 7, gradients, &());
+    });
     let mut scratch = parameters.zeros_like();
     let mut point = parameters.as_slice().to_vec();
     let found = compare_gradient(what, &mut point, gradients.as_slice(), |point| {
@@ -282,6 +283,36 @@ fn coins_have_addresses_and_the_right_share() {
     assert_ne!(coins(8, 20, 0.5, (3, 6)), all);
     assert_ne!(coins(8, 20, 0.5, (4, 5)), all);
     assert_ne!(all[0], all[1]);
+}
+
+/// Coins are drawn from no stream that somebody else takes: neither a shuffle nor anything else that
+/// draws more or less moves one, and no coin says what an order will be.
+#[test]
+fn coins_are_streams_of_their_own() {
+    let (seed, steps) = (3, 65);
+    let flips = |step| coins(1, steps, 0.5, (seed, step)).concat();
+    let all: Vec<Vec<bool>> = (0..40).map(flips).collect();
+    // Streams of the purposes that have small numbers, and those that have one for each epoch.
+    let others = (0..100).chain((1 << 32)..(1 << 32) + 100);
+    for mut other in others.map(|stream| Generator::new(seed, stream)) {
+        let draws: Vec<f64> = (0..steps).map(|_| other.uniform()).collect();
+        let drawn = |first: usize| -> Vec<bool> {
+            draws[first..first + steps - 1].iter().map(|&draw| draw < 0.5).collect()
+        };
+        assert!(!all.contains(&drawn(0)) && !all.contains(&drawn(1)));
+    }
+    // A shuffle in between, and coins between two shuffles, change neither.
+    let shuffled = |between: bool| {
+        let mut order: Vec<usize> = (0..50).collect();
+        let mut generator = Generator::new(seed, 1 << 32);
+        generator.shuffle(&mut order);
+        if between {
+            assert_eq!(flips(7), all[7]);
+        }
+        generator.shuffle(&mut order);
+        order
+    };
+    assert_eq!(shuffled(true), shuffled(false));
 }
 
 #[test]

@@ -7,10 +7,10 @@ use recurrent_cells::Cell;
 use recurrent_kernels::Compute;
 use recurrent_topologies::Tape;
 
-use super::run::{NOISE, Way, Weighting, gradients, run};
+use super::run::{NOISE, Way, Weighting, add_gradients, run};
 use super::{Seen, Subject, for_cases};
 use crate::case::{Case, fill_state, flat, shapes};
-use crate::gradient::{Comparison, MOST_SKIPPED, compare_gradient};
+use crate::gradient::{Comparison, MOST_SKIPPED, added, compare_gradient};
 
 /// Every gradient agrees with central differences (relative 1e-6, absolute 1e-8).
 ///
@@ -54,19 +54,22 @@ fn compare<C: Cell>(case: &mut Case<C, f64>) -> Comparison {
     };
 
     loss(case);
-    let mut found = gradients(case, &weighting, &compute, Way::AtOnce, &mut Tape::new());
-    if begins_learned {
-        let mut d_initial = case.initial.clone();
-        fill_state(&mut d_initial, &found.initial);
-        let mut with_initial = case.parameters.zeros_like();
-        with_initial.as_mut_slice().copy_from_slice(&found.parameters);
-        case.stack.initial_state_backward(&d_initial, &mut with_initial);
-        found.parameters.copy_from_slice(with_initial.as_slice());
-    }
+    let mut found = None;
+    let gradients = added(1.0, &case.parameters, |gradients| {
+        let (way, tape) = (Way::AtOnce, &mut Tape::new());
+        let own = add_gradients(case, &weighting, &compute, way, tape, gradients);
+        if begins_learned {
+            let mut d_initial = case.initial.clone();
+            fill_state(&mut d_initial, &own.initial);
+            case.stack.initial_state_backward(&d_initial, gradients);
+        }
+        found = Some(own);
+    });
+    let found = found.expect("backward was run");
 
     // The gaps between parameters take part: they must have no effect and no gradient.
     let mut point = case.parameters.as_slice().to_vec();
-    let mut all = compare_gradient("parameters", &mut point, &found.parameters, |point| {
+    let mut all = compare_gradient("parameters", &mut point, gradients.as_slice(), |point| {
         case.parameters.as_mut_slice().copy_from_slice(point);
         loss(case)
     });

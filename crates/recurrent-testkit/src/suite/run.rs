@@ -1,6 +1,6 @@
 //! A case forward, and forward and back.
 
-use recurrent_cells::Cell;
+use recurrent_cells::{Cell, Parameters};
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_topologies::{Input, InputGradient, Noise, State, Tape};
 
@@ -78,6 +78,20 @@ pub(super) fn gradients<C: Cell, T: Real>(
     way: Way,
     tape: &mut Tape<T>,
 ) -> Gradients<T> {
+    let gradients = &mut case.parameters.zeros_like();
+    let found = add_gradients(case, weighting, compute, way, tape, gradients);
+    Gradients { parameters: gradients.as_slice().to_vec(), ..found }
+}
+
+/// As [`gradients`]; those of the parameters are added to `gradients`.
+pub(super) fn add_gradients<C: Cell, T: Real>(
+    case: &Case<C, T>,
+    weighting: &Weighting<T>,
+    compute: &Compute,
+    way: Way,
+    tape: &mut Tape<T>,
+    gradients: &mut Parameters<T>,
+) -> Gradients<T> {
     let Case { stack, parameters, lengths, x, initial, .. } = case;
     let columns = |t: usize| lengths.offsets()[t]..lengths.offsets()[t + 1];
     let recorded = match way {
@@ -97,12 +111,12 @@ pub(super) fn gradients<C: Cell, T: Real>(
     let mut turned = recorded.turn();
     turned.output_and_gradient().1.copy_from(weighting.output.as_ref());
     turned.add_final_state_gradient(&weighting.state);
-    let mut gradients = parameters.zeros_like();
-    let mut d_x = Matrix::zeros(x.rows(), x.columns());
+    // Backward writes the gradient of x, whatever is there.
+    let mut d_x = Matrix::from_fn(x.rows(), x.columns(), |_, _| T::from_f64(9.0));
     let reversed = match way {
         Way::AtOnce => {
             let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
-            stack.run_backward(turned, compute, parameters, input, &mut gradients, &())
+            stack.run_backward(turned, compute, parameters, input, gradients, &())
         }
         Way::StepByStep => {
             let mut retreating = stack.begin_backward(turned, compute, parameters);
@@ -111,10 +125,9 @@ pub(super) fn gradients<C: Cell, T: Real>(
                 assert_eq!(retreating.retreat(Some(d_x), &()), t);
             }
             let input = InputGradient::Columns { x: x.as_ref(), d_x: None };
-            retreating.finish(parameters, input, &mut gradients)
+            retreating.finish(parameters, input, gradients)
         }
     };
     let initial = flat(&reversed.initial_state_gradient());
-    let parameters = gradients.as_slice().to_vec();
-    Gradients { output, parameters, x: d_x.as_slice().to_vec(), initial }
+    Gradients { output, parameters: Vec::new(), x: d_x.as_slice().to_vec(), initial }
 }

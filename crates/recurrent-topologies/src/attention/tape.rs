@@ -16,6 +16,7 @@ use super::{
     Attention, AttentionWeights, Blocks, Encoded, LEAST_SEQUENCES, Memory, encoded_column,
 };
 use crate::Lengths;
+use crate::tape::add;
 
 /// What attention leaves for backward, and for looking at.
 pub(crate) struct AttentionTape<T> {
@@ -39,7 +40,7 @@ pub(crate) struct AttentionTape<T> {
     d_values: Matrix<T>,
     d_keys: Matrix<T>,
     /// The gradient of the score's weight, a column for each place.
-    d_score: Matrix<T>,
+    d_weight: Matrix<T>,
 }
 
 impl<T: Real> Default for AttentionTape<T> {
@@ -61,7 +62,7 @@ impl<T: Real> Default for AttentionTape<T> {
             d_scores: Vec::new(),
             d_values: empty(),
             d_keys: empty(),
-            d_score: empty(),
+            d_weight: empty(),
         }
     }
 }
@@ -161,8 +162,7 @@ impl<T: Real> AttentionTape<T> {
         parameters: &Parameters<T>,
     ) {
         let zeros = |target: &mut Matrix<T>, source: &Matrix<T>| {
-            target.resize(source.rows(), source.columns());
-            target.as_mut_slice().fill(T::ZERO);
+            target.reset(source.rows(), source.columns());
         };
         zeros(&mut self.d_attentional, &self.attentional);
         zeros(&mut self.d_query, &self.query);
@@ -170,8 +170,7 @@ impl<T: Real> AttentionTape<T> {
         zeros(&mut self.d_keys, &self.memory.keys);
         self.d_joined.resize(self.joined.rows(), self.joined.columns());
         self.d_scores.resize(self.memory.values.columns(), T::ZERO);
-        self.d_score.resize(attention.query_size(), self.memory.starts.len() - 1);
-        self.d_score.as_mut_slice().fill(T::ZERO);
+        self.d_weight.reset(attention.query_size(), self.memory.starts.len() - 1);
 
         let level = compute.level();
         let pack = |packed: &mut Packed<T>, slot: Slot| {
@@ -216,11 +215,11 @@ impl<T: Real> AttentionTape<T> {
             Blocks::new(self.d_values.as_mut_slice(), &memory.starts, values),
             Blocks::new(self.d_keys.as_mut_slice(), &memory.starts, keys),
             Blocks::new(&mut self.d_scores, &memory.starts, 1),
-            self.d_score.as_mut(),
+            self.d_weight.as_mut(),
         );
         let (memory, weights, weight_starts) = (&*memory, &*weights, &*weight_starts);
         compute.split(parts, LEAST_SEQUENCES, &|parts| {
-            let (mut d_joined, mut d_query, mut d_values, mut d_keys, mut d_scores, mut d_score) =
+            let (mut d_joined, mut d_query, mut d_values, mut d_keys, mut d_scores, mut d_weight) =
                 parts;
             let places = d_joined.sequences();
             for t in steps.clone().rev() {
@@ -250,9 +249,9 @@ impl<T: Real> AttentionTape<T> {
                         dot_scores_backward(level, block_keys, h, d, d_keys, d_h);
                     } else {
                         let (query, d_query) = (queries.column(own), d_query.column(own));
-                        let d_score = d_score.column(own);
+                        let d_weight = d_weight.column(own);
                         additive_scores_backward(
-                            level, block_keys, query, score, d, d_keys, d_query, d_score,
+                            level, block_keys, query, score, d, d_keys, d_query, d_weight,
                         );
                     }
                 }
@@ -278,33 +277,31 @@ impl<T: Real> AttentionTape<T> {
         (sources, reversed, mut d_output): (&Lengths, bool, ColumnsMut<'_, T>),
         gradients: &mut Parameters<T>,
     ) {
-        let mut add = |slot: Slot, d_y: Columns<'_, T>, x: Columns<'_, T>| {
+        let mut add_product = |slot: Slot, d_y: Columns<'_, T>, x: Columns<'_, T>| {
             let d_weight = gradients.get_mut(slot);
             gemm(compute, d_weight, Accum::Add, Operand::Plain(d_y), Operand::Transposed(x));
         };
         let joined = self.joined.as_ref();
-        add(attention.combine, self.d_attentional.as_ref(), joined);
+        add_product(attention.combine, self.d_attentional.as_ref(), joined);
         if let Some((query, _)) = attention.additive {
             let h = joined.rows_range(attention.value_size..attention.joined_size());
-            add(query, self.d_query.as_ref(), h);
+            add_product(query, self.d_query.as_ref(), h);
         }
         if let Some(key) = attention.key {
             let d_keys = self.d_keys.as_ref();
-            add(key, d_keys, self.memory.values.as_ref());
+            add_product(key, d_keys, self.memory.values.as_ref());
             let weight = Operand::Transposed(parameters.get(key));
             gemm(compute, self.d_values.as_mut(), Accum::Add, weight, Operand::Plain(d_keys));
         }
         if let Some((_, score)) = attention.additive {
-            add_row_sums(compute, self.d_score.as_ref(), gradients.slice_mut(score));
+            add_row_sums(compute, self.d_weight.as_ref(), gradients.slice_mut(score));
         }
         let d_values = self.d_values.as_ref();
         for (place, &source) in targets.order().iter().enumerate() {
             for at in 0..self.memory.length(place) {
                 let column = encoded_column(sources, reversed, source, at);
                 let terms = d_values.column(self.memory.starts[place] + at);
-                for (sum, &term) in d_output.column(column).iter_mut().zip(terms) {
-                    *sum += term;
-                }
+                add(d_output.column(column), terms);
             }
         }
     }

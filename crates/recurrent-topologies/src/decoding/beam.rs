@@ -72,7 +72,8 @@ impl Beam {
 /// ones, at the length that favours it most; so a wide search is exhaustive, and a width of 1
 /// without penalty is greedy.
 ///
-/// (A prefix that the model holds for impossible makes all scores minus infinity; the order of their
+/// (Logits so near to one another that their log-probabilities are the same f64 are equal here, while
+/// a sampler tells them apart. A prefix that the model holds for impossible makes all scores minus infinity; the order of their
 /// tokens is then all that tells them apart.)
 ///
 /// The rows of all sources run in one batch, and those of a source leave when it is done; none

@@ -82,7 +82,8 @@ impl<T: Real> Sampler<T> {
         banned: Option<u32>,
         generator: &mut Generator,
     ) -> Result<u32, SamplingError> {
-        let logit = |token: u32| logits[token as usize].to_f64();
+        // 0 is added because the order below tells -0 from 0, and -0 + 0 is 0.
+        let logit = |token: u32| logits[token as usize].to_f64() + 0.0;
         self.order.clear();
         self.order.extend((0..logits.len() as u32).filter(|&token| Some(token) != banned));
         assert!(!self.order.is_empty(), "no token is left to draw from {} logits", logits.len());

@@ -7,6 +7,7 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_testkit::case::fill;
+use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     AttentionKind, Condition, DecoderStream, EncoderDecoder, EncoderDecoderConfig,
     EncoderDecoderTape, InputConfig, Lengths, Noise, OneToMany, OneToManyConfig, OneToManyTape,
@@ -175,8 +176,9 @@ impl<T: Real> Writing<T> {
         Said { logits, weights: Vec::new() }
     }
 
-    /// A weighted sum of the logits, and its gradients by parameters and by condition.
-    pub(crate) fn gradients(&self, compute: &Compute) -> (f64, Parameters<T>, Matrix<T>) {
+    /// A weighted sum of the logits, and its gradients by parameters and by condition, which were
+    /// added to `start`.
+    pub(crate) fn gradients(&self, compute: &Compute, start: T) -> (f64, Parameters<T>, Matrix<T>) {
         let (lengths, condition) = (self.lengths(), self.condition());
         let tokens = lengths.arrange(&self.tokens);
         let mut tape = OneToManyTape::default();
@@ -190,10 +192,12 @@ impl<T: Real> Writing<T> {
             &mut tape,
         );
         let loss = weigh(self.seed, recorded.logits_mut());
-        let mut gradients = self.parameters.zeros_like();
-        let mut d_condition = Matrix::zeros(condition.rows(), condition.columns());
-        let (wanted, gradients_) = (Some(d_condition.as_mut()), &mut gradients);
-        self.model.backward(recorded, compute, &self.parameters, wanted, gradients_, &());
+        let mut d_condition = Matrix::from_fn(condition.rows(), condition.columns(), |_, _| start);
+        let gradients = added(start, &self.parameters, |gradients| {
+            let wanted = Some(d_condition.as_mut());
+            self.model.backward(recorded, compute, &self.parameters, wanted, gradients, &());
+        });
+        d_condition.as_mut_slice().iter_mut().for_each(|d| *d -= start);
         (loss, gradients, d_condition)
     }
 
@@ -301,8 +305,8 @@ impl<T: Real> Translating<T> {
         })
     }
 
-    /// A weighted sum of the logits, and its gradient.
-    pub(crate) fn gradients(&self, compute: &Compute) -> (f64, Parameters<T>) {
+    /// A weighted sum of the logits, and its gradient, which was added to `start`.
+    pub(crate) fn gradients(&self, compute: &Compute, start: T) -> (f64, Parameters<T>) {
         self.with_sources(|sources| {
             let lengths = self.target_lengths();
             let tokens = lengths.arrange(&self.tokens);
@@ -316,8 +320,9 @@ impl<T: Real> Translating<T> {
                 &mut tape,
             );
             let loss = weigh(self.seed, recorded.logits_mut());
-            let mut gradients = self.parameters.zeros_like();
-            self.model.backward(recorded, compute, &self.parameters, &mut gradients, &());
+            let gradients = added(start, &self.parameters, |gradients| {
+                self.model.backward(recorded, compute, &self.parameters, gradients, &());
+            });
             (loss, gradients)
         })
     }

@@ -13,7 +13,7 @@ use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_topologies::{
-    ManyToMany, ManyToManyConfig, ManyToManyStream, Sampler, SamplingError,
+    DecoderStream, ManyToMany, ManyToManyConfig, Sampler, SamplingError, TokenStream,
 };
 use recurrent_training::{Loss, ManyToManyObjective, Objective, Window, Windows};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ impl LanguageModel {
         sampler: Sampler<f32>,
         seed: u64,
     ) -> Writer {
-        let stream = ManyToManyStream::new(compute, &self.model, parameters, 1);
+        let stream = self.model.stream(compute, parameters, 1);
         let generator = Generator::new(seed, GENERATION);
         Writer { stream, vocabulary: self.codec.clone(), sampler, generator }
     }
@@ -246,7 +246,7 @@ impl Task for LanguageModel {
 
 /// A model that writes.
 pub struct Writer {
-    stream: ManyToManyStream<f32>,
+    stream: DecoderStream<f32>,
     vocabulary: Vocabulary,
     sampler: Sampler<f32>,
     generator: Generator,

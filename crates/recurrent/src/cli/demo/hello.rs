@@ -6,8 +6,8 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{ColumnsMut, Compute, loss};
 use recurrent_topologies::{
-    Constraints, Ended, InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyStream,
-    ManyToManyTape, Reading, Sampler, Sampling, StackConfig, TokenEncoding, sample,
+    Constraints, Ended, InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape,
+    Reading, Sampler, Sampling, StackConfig, TokenEncoding, sample,
 };
 use recurrent_training::{
     ManyToManyObjective, OptimizerConfig, Schedule, Trainer, TrainerConfig, Window,
@@ -79,7 +79,7 @@ pub(super) fn run(quiet: bool) -> anyhow::Result<Outcome> {
     ))?;
     show(&compute, &model, trainer.parameters())?;
 
-    let mut stream = ManyToManyStream::new(&compute, &model, trainer.parameters().clone(), 1);
+    let mut stream = model.stream(&compute, trainer.parameters().clone(), 1);
     let greedy = Sampling { temperature: 0.0, top_k: None, top_p: None };
     let mut sampler = Sampler::new(compute.level(), greedy)?;
     let constraints = Constraints { end: Some(END), ..Constraints::new(20) };
