@@ -388,7 +388,7 @@ impl Task for Translate {
             examples.iter().map(|example| example.reference.clone()).collect();
         Ok(TranslateReport {
             bleu: bleu(&texts, &references),
-            bleu_counts: references.iter().any(|reference| counts_in_bleu(reference)),
+            bleu_counts: references.iter().any(counts_in_bleu),
             exact_match: exact_match(&texts, &references),
             perplexity: loss.mean().exp(),
             loss: loss.mean(),
