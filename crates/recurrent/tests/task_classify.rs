@@ -81,7 +81,7 @@ fn a_text_is_learnt_judged_and_told_by_its_order() {
     assert!(!shown.contains("remark"), "{shown}");
 
     let lines = "\u{FEFF}the film was good not bad\r\n\n  the film was bad not good  \n";
-    let said = predicted(&place, "predict run", lines);
+    let said = predicted(&place, "predict run --input -", lines);
     let labels: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(labels, ["up", "down"], "{said}");
     let said = predicted(&place, "predict run --top 2", lines);

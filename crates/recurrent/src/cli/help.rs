@@ -38,7 +38,9 @@ fn with_default(argument: Arg, value: &toml::Value) -> Arg {
         other => other.to_string(),
     };
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    argument.help(format!("{help} [default: {value}]"))
+    // The task's default in the place of the one that tasks have in general.
+    let what = help.split(" [default: ").next().unwrap_or_default();
+    argument.help(format!("{what} [default: {value}]"))
 }
 
 /// What to say if the error is a task that there is not.
@@ -52,4 +54,18 @@ pub(super) fn unknown_task(error: &clap::Error) -> Option<String> {
         .to_string()
         .contains("recurrent train")
         .then(|| format!("train {name}: there is no such task; there are: {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_option_has_two_defaults() {
+        for mut train in command().find_subcommand("train").unwrap().get_subcommands().cloned() {
+            let help = train.render_long_help().to_string();
+            let paragraphs = help.split("\n\n").map(|paragraph| paragraph.matches("[default: "));
+            assert!(paragraphs.into_iter().all(|found| found.count() < 2), "{help}");
+        }
+    }
 }

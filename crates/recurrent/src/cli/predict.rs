@@ -18,7 +18,7 @@ use crate::tasks::{Input, Predict};
 pub(super) struct Arguments {
     #[command(flatten)]
     run: RunArgument,
-    /// What to apply the model to, a line each [default: standard input]
+    /// What to apply the model to, a line each; - is standard input [default: -]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Prints one JSON object a result
@@ -78,7 +78,8 @@ fn predict<T: Task>(
     }
     let compute = compute(arguments.threads)?;
     let (task, parameters) = load_model::<T>(&folder)?;
-    let input = match &arguments.input {
+    let file = arguments.input.as_deref().filter(|path| *path != Path::new("-"));
+    let input = match file {
         None => Input {
             reader: Box::new(BufReader::new(io::stdin())),
             name: "standard input".into(),
