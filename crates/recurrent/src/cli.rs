@@ -23,6 +23,10 @@ use crate::options::{Options, UsageError, usage};
 use crate::run::thousands;
 use crate::tasks::{Task, TaskName, with_task};
 
+/// The most hypotheses side by side, and the most texts: more may not fit into memory.
+const MOST_HYPOTHESES: usize = 1_000;
+const MOST_TEXTS: usize = 10_000;
+
 /// Train, run and look into recurrent networks on a CPU.
 #[derive(Parser)]
 #[command(name = "recurrent", version, propagate_version = true)]
@@ -51,7 +55,7 @@ enum Command {
     /// Measures a trained model on data that it has not learnt from.
     #[command(allow_negative_numbers = true)]
     Evaluate(evaluate::Arguments),
-    /// Applies a trained model: one result for each line of input.
+    /// Applies a trained model: one result for each line of input that is not empty.
     #[command(allow_negative_numbers = true)]
     Predict(predict::Arguments),
     /// Lets a trained model write.

@@ -291,6 +291,11 @@ impl Options {
     pub fn require_known(&self, task: &str, known: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         match self.table()?.keys().find(|name| *name != "task" && !known(name)) {
             None => Ok(()),
+            // The tasks that do not have it write.
+            Some(name) if name == "bidirectional" => Err(usage(format!(
+                "--bidirectional: what writes cannot read what it has not written yet, and {task} has \
+                 nothing else to read; drop it"
+            ))),
             Some(name) => Err(usage(format!("--{name}: {task} has no such option; drop it"))),
         }
     }

@@ -202,7 +202,10 @@ pub trait Task: Parts + Send + 'static {
     /// # Errors
     /// Wrong usage if there is nothing to shuffle.
     fn shuffle_tokens(&self, _examples: &mut Self::Examples, _seed: u64) -> anyhow::Result<()> {
-        Err(usage(format!("--shuffle-tokens: {} has no tokens to shuffle", Self::NAME)))
+        Err(usage(format!(
+            "--shuffle-tokens: {} reads no sequence whose order could be lost",
+            Self::NAME
+        )))
     }
 
     /// One result for each piece of input.
@@ -220,16 +223,17 @@ pub trait Task: Parts + Send + 'static {
         Err(usage(format!("a model of {} does not predict; use generate", Self::NAME)))
     }
 
-    /// A text of the model's own.
+    /// Texts of the model's own, each to `emit`.
     ///
     /// # Errors
-    /// Wrong usage, or if the model's numbers are of no use.
+    /// Wrong usage, if the model's numbers are of no use, or what `emit` fails with.
     fn generate(
         &self,
         _compute: &Compute,
         _parameters: Parameters<f32>,
         _how: &Generate,
-    ) -> anyhow::Result<Vec<Prediction>> {
+        _emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         Err(usage(format!("a model of {} does not write; use predict", Self::NAME)))
     }
 }

@@ -315,6 +315,9 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("generate worst", 1, "worst/best.ckpt: damaged"),
     ("generate run --prompt thé", 1, "\"é\" (character 3) is not in the model's vocabulary"),
     ("generate run --prompt=", 2, "--prompt must not be empty"),
+    ("generate run --beam 3", 2, "--beam: a language model draws its text"),
+    ("generate run --count 99999999999999999", 2, "--count must be at most 10000"),
+    ("generate run --beam 500000", 2, "--beam must be at most 1000"),
     ("generate run --length -5", 2, "invalid value '-5'"),
     ("generate run --temperature -1", 2, "the temperature must be finite and at least 0, not -1"),
     ("generate run --temperature NaN", 2, "the temperature must be finite"),
@@ -426,5 +429,14 @@ fn a_demo_runs_and_runs_again() {
     assert!(first.contains("it writes") && first.contains("Now it writes"), "{first}");
     assert!(Path::new(&place.path("recurrent-demo/best.ckpt")).is_file());
     assert_eq!(first, place.done("demo --steps 2"));
-    place.done("generate recurrent-demo --length 10");
+    let json = place.done("generate recurrent-demo --length 10 --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["ended"], "maximum-length");
+    // What is not the demo's stays.
+    place.write("recurrent-demo/config.toml", "task = \"tag\"\ndata = \"builtin:tags\"\n");
+    let before = place.read("recurrent-demo/last.ckpt");
+    let ended = place.run("demo --steps 1");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("holds a run that is not the demo's"), "{}", ended.stderr);
+    assert_eq!(place.read("recurrent-demo/last.ckpt"), before);
 }

@@ -147,7 +147,7 @@ fn what_is_no_use_is_refused_with_a_reason() {
     refused(
         "evaluate run --shuffle-tokens",
         2,
-        "--shuffle-tokens: caption has no tokens to shuffle",
+        "--shuffle-tokens: caption reads no sequence whose order could be lost",
     );
     place.write("input.txt", "red0.png\n");
     for (options, part) in [
@@ -163,7 +163,10 @@ fn what_is_no_use_is_refused_with_a_reason() {
         refused(&format!("predict run --input input.txt {options}"), 2, part);
     }
     for (options, part) in [
-        ("--bidirectional", "--bidirectional: caption has no such option; drop it"),
+        (
+            "--bidirectional",
+            "--bidirectional: what writes cannot read what it has not written yet, and caption",
+        ),
         ("--attention dot", "--attention: caption has no such option; drop it"),
         ("--fusion sum", "--fusion: caption has no such option; drop it"),
         ("--feed dummy --teacher-forcing 0.5", "--teacher-forcing: only --feed truth"),

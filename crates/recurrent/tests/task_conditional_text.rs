@@ -120,6 +120,8 @@ fn equal_runs_write_equal_bytes() {
     place.assert_equal_runs("whole", "half", &["last.ckpt", "best.ckpt"]);
     place.done(&format!("{TRAIN} --epochs 1 --feed dummy --out dummy"));
     place.done("generate dummy --label low");
+    let message = "--prompt: a model with --feed dummy does not read what it wrote";
+    refused(&place, "generate dummy --label low --prompt a", 2, message);
 }
 
 #[test]
@@ -137,6 +139,9 @@ fn a_text_that_does_not_end_is_twice_as_long_as_the_longest_that_was_learnt() {
     // The longest name has 6 letters.
     assert_eq!(longest(""), 12);
     assert!(longest("--length 40") > 12);
+    let ended = place.run("generate run --label low --length 3 --count 2 --temperature 0");
+    let cut = "was cut off at its greatest length of 3 characters; --length sets it";
+    assert!(ended.stderr.contains(&format!("text 2 {cut}")), "{}", ended.stderr);
 }
 
 #[test]
@@ -155,11 +160,11 @@ fn what_is_wrong_is_said_in_a_line() {
     assert_one_line(&ended.stderr, "wrong.txt: line 2");
     let message = "--show-attention: this model reads no source; drop it";
     refused(&place, "predict run --input labels.txt --show-attention", 2, message);
-    let message = "--shuffle-tokens: conditional-text has no tokens to shuffle";
+    let message = "--shuffle-tokens: conditional-text reads no sequence whose order could be lost";
     refused(&place, "evaluate run --shuffle-tokens", 2, message);
     place.write("other.csv", "label,text\nmid,aab\n");
     refused(&place, "evaluate run --data other.csv", 1, "other.csv:2: ");
-    let message = "--bidirectional: conditional-text has no such option; drop it";
+    let message = "--bidirectional: what writes cannot read what it has not written yet";
     refused(&place, &format!("{TRAIN} --bidirectional --out no"), 2, message);
     let message = "builtin:dates: is not texts with labels; there is builtin:labels";
     refused(&place, "train conditional-text --data builtin:dates --out no", 1, message);

@@ -61,6 +61,23 @@ fn sentences_are_learnt_judged_and_tagged() {
     assert_eq!(place.run("-q predict run --input other.txt").stderr, "");
 }
 
+/// A file that names each word by itself may name any: "U.S." is one, though a text would have more.
+#[test]
+fn words_are_what_the_file_says() {
+    let place = Place::new();
+    let place_of = |word: &str| format!("{word}\tNAME\nis\tVERB\n1/2\tNUMBER\n\n");
+    let words = ["U.S.", "Mr.", "10%", "a,", "New York", "-LRB-"];
+    place.write(
+        "tagged.txt",
+        words.iter().cycle().take(60).map(|word| place_of(word)).collect::<String>(),
+    );
+    place.done(&format!("{TRAIN} --epochs 8 --out run"));
+    let report: Value = serde_json::from_str(&place.done("evaluate run --json")).unwrap();
+    assert_eq!(report["accuracy"], 1.0, "{report}");
+    place.write("line.txt", "is\n");
+    assert_eq!(place.done("predict run --input line.txt"), "is/VERB\n");
+}
+
 #[test]
 fn a_run_in_two_parts_and_at_any_thread_count_writes_the_same_bytes() {
     let place = place();

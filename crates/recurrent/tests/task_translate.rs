@@ -122,6 +122,22 @@ fn pairs_are_learnt_judged_and_translated() {
     refused(&place, "generate run", 2, "a model of translate does not write; use predict");
 }
 
+/// A text of words is compared as a model of words writes it.
+#[test]
+fn blanks_before_marks_are_no_mistake() {
+    let place = Place::new();
+    let pairs = (0..60).map(|k| format!("{}\tx , y / z .\n", ["a", "b"][k % 2].repeat(k / 2 + 1)));
+    place.write("marks.tsv", pairs.fold("source\ttarget\n".to_owned(), |table, row| table + &row));
+    place.done(&format!("{TRAIN} --data marks.tsv --tokens word --epochs 12 --out run").replacen(
+        "--data pairs.tsv ",
+        "",
+        1,
+    ));
+    let report = objects(&place.done("evaluate run --json")).remove(0);
+    assert_eq!(report["exact_match"], 1.0, "{report}");
+    assert!((report["bleu"].as_f64().unwrap() - 100.0).abs() < 1e-9, "{report}");
+}
+
 #[test]
 fn every_kind_of_model_and_feed_runs() {
     let place = place();

@@ -119,7 +119,7 @@ fn a_list_that_was_never_learnt_is_refused() {
     assert!(refused(r#"{"char":"ba"}"#).contains("'a' comes after 'b'"));
     assert!(refused(r#"{"char":"aa"}"#).contains("'a' comes after 'a'"));
     assert!(refused(r#"{"word":["a","a"]}"#).contains("twice"));
-    for word in ["a b", "", "<unk>", "a,"] {
+    for word in ["", "<unk>"] {
         assert!(refused(&format!(r#"{{"word":["{word}"]}}"#)).contains("is not a word"));
     }
 }

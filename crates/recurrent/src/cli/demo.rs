@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use recurrent_topologies::{Sampler, Sampling};
 
@@ -61,6 +62,7 @@ fn language_model(steps: Option<u64>, quiet: bool) -> anyhow::Result<Outcome> {
         ..Options::default()
     };
     let folder = Path::new(FOLDER);
+    require_no_other_run(folder)?;
     remark(
         quiet,
         format!(
@@ -91,6 +93,19 @@ fn language_model(steps: Option<u64>, quiet: bool) -> anyhow::Result<Outcome> {
         format!("\nGo on: {program} generate {FOLDER} --prompt \"The miller \" --temperature 0.5"),
     );
     Ok(outcome)
+}
+
+/// Checks that the folder holds nothing, or a run that a demo left.
+fn require_no_other_run(folder: &Path) -> anyhow::Result<()> {
+    let config = folder.join("config.toml");
+    let ours = |options: &Options| {
+        let of_the_task = options.task.as_deref() == Some(LanguageModel::NAME);
+        of_the_task && options.data == LanguageModel::defaults().data
+    };
+    match config.is_file() && !Options::read(&config).is_ok_and(|options| ours(&options)) {
+        true => bail!("{FOLDER}: holds a run that is not the demo's; move it, or go elsewhere"),
+        false => Ok(()),
+    }
 }
 
 /// Some lines from the model as it is.

@@ -89,11 +89,21 @@ fn evaluate<T: Task>(
     }
     remark(quiet, file.display());
     let report = task.evaluate(&compute, &parameters, &examples)?;
+    let shuffled_by = arguments.shuffle_tokens.then_some(arguments.seed);
     if arguments.json {
-        print_line(serde_json::to_string(&report)?)?;
+        let Some(seed) = shuffled_by else {
+            print_line(serde_json::to_string(&report)?)?;
+            return Ok(Outcome::Done);
+        };
+        let mut report = serde_json::to_value(&report)?;
+        report["shuffled_by_seed"] = seed.into();
+        print_line(report)?;
         return Ok(Outcome::Done);
     }
-    let lines = report.lines();
+    let mut lines = report.lines();
+    if let Some(seed) = shuffled_by {
+        lines.push(("remark", format!("the tokens were shuffled, by seed {seed}")));
+    }
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, figure) in lines {
         print_line(format!("{name:width$}  {figure}"))?;

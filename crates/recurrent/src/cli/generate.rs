@@ -5,7 +5,10 @@ use recurrent_topologies::Sampling;
 
 use super::evaluate::load_model;
 use super::resume::run_task;
-use super::{Options, Outcome, RunArgument, Task, print_line, remark, usage, with_task};
+use super::{
+    MOST_HYPOTHESES, MOST_TEXTS, Options, Outcome, RunArgument, Task, print_line, remark, usage,
+    with_task,
+};
 use crate::options::compute;
 use crate::run::RunFolder;
 use crate::tasks::Generate;
@@ -64,16 +67,24 @@ fn generate<T: Task>(
     if count == 0 || beam == Some(0) {
         return Err(usage("--count and --beam must be at least 1"));
     }
+    if count > MOST_TEXTS {
+        return Err(usage(format!("--count must be at most {MOST_TEXTS}")));
+    }
+    if beam.is_some_and(|width| width > MOST_HYPOTHESES) {
+        return Err(usage(format!("--beam must be at most {MOST_HYPOTHESES}")));
+    }
     let sampling = Sampling { temperature, top_k, top_p };
     let (task, parameters) = load_model::<T>(&folder)?;
     let how = Generate { prompt, label, length, count, sampling, beam, seed };
-    let predictions = task.generate(&compute, parameters, &how)?;
-    match beam {
-        None => remark(quiet, format!("seed {seed}, temperature {temperature:?}")),
-        Some(width) => remark(quiet, format!("the most likely of {width} side by side")),
-    }
-    for prediction in predictions {
-        print_line(if arguments.json { prediction.json.to_string() } else { prediction.text })?;
-    }
+    // Said once it is known that the model takes all this.
+    let mut how_drawn = Some(match beam {
+        None => format!("seed {seed}, temperature {temperature:?}"),
+        Some(width) => format!("the most likely of {width} side by side"),
+    });
+    task.generate(&compute, parameters, &how, &mut |prediction| {
+        how_drawn.take().into_iter().for_each(|line| remark(quiet, line));
+        prediction.remark.into_iter().for_each(|line| remark(quiet, line));
+        print_line(if arguments.json { prediction.json.to_string() } else { prediction.text })
+    })?;
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! `predict`: a trained model applied, one result for each line of input.
+//! `predict`: a trained model applied, one result for each line of input that is not empty.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::evaluate::load_model;
 use super::resume::run_task;
-use super::{Options, Outcome, RunArgument, Task, print_line, remark, usage, with_task};
+use super::{
+    MOST_HYPOTHESES, Options, Outcome, RunArgument, Task, print_line, remark, usage, with_task,
+};
 use crate::options::compute;
 use crate::run::RunFolder;
 use crate::tasks::{Input, Predict};
@@ -75,6 +77,9 @@ fn predict<T: Task>(
     ];
     if let Some((name, _)) = counts.into_iter().find(|&(_, count)| count == Some(0)) {
         return Err(usage(format!("--{name} must be at least 1")));
+    }
+    if arguments.beam.is_some_and(|width| width > MOST_HYPOTHESES) {
+        return Err(usage(format!("--beam must be at most {MOST_HYPOTHESES}")));
     }
     let compute = compute(arguments.threads)?;
     let (task, parameters) = load_model::<T>(&folder)?;

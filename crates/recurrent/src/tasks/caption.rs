@@ -20,10 +20,10 @@ use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::writing::{Search, Writer, bleu, exact_match};
+use super::writing::{Search, Writer, as_written, bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Boundaries, DataError, Row, Source, TokenKind, Vocabulary, words};
+use crate::data::{Boundaries, DataError, Row, Source, TokenKind, Vocabulary};
 use crate::options::groups::{FEEDING, TABLE, TOKENS};
 use crate::options::{Options, ScheduleKind, usage};
 use crate::run::thousands;
@@ -114,7 +114,7 @@ impl Codec {
         let longest = texts().map(|text| words.encode_lossy(text).len()).max().unwrap_or(1);
         let mut counts = BTreeMap::<&str, usize>::new();
         texts().for_each(|text| *counts.entry(text).or_default() += 1);
-        let usual = shown(tokens, most_frequent(&counts).unwrap_or_default());
+        let usual = as_written(tokens, most_frequent(&counts).unwrap_or_default());
         let pictures = PictureCodec::learn(captions.iter().map(|written| &written.picture));
         Codec { pictures, words, longest, usual }
     }
@@ -127,17 +127,9 @@ impl Codec {
         let example = |Written { picture, caption, .. }| {
             let mut tokens = boundaries.encode_target(&caption);
             tokens.push(boundaries.end());
-            Example { picture, tokens, caption: shown(self.words.kind(), &caption) }
+            Example { picture, tokens, caption: as_written(self.words.kind(), &caption) }
         };
         Ok(captions.into_iter().map(example).collect())
-    }
-}
-
-/// A text as a model with such tokens writes it where it is right.
-fn shown(kind: TokenKind, text: &str) -> String {
-    match kind {
-        TokenKind::Word => words::join(words::split(text)),
-        TokenKind::Char | TokenKind::Byte => text.to_owned(),
     }
 }
 
@@ -345,10 +337,7 @@ impl Task for Caption {
             let picture = self.codec.pictures.look(folder, line)?;
             let pictures = std::iter::once(&picture);
             let best = self.write(compute, &parameters, pictures, &search)?.remove(0);
-            let text = best.iter().map(|best| match how.top {
-                None => writer.text(best),
-                Some(_) => format!("{:.4}\t{}", best.log_probability, writer.text(best)),
-            });
+            let text = best.iter().map(|best| writer.line(best, how, &search));
             let text = text.collect::<Vec<_>>().join("\n");
             let captions: Vec<Value> = best.iter().map(|best| writer.json(best)).collect();
             let caption = best.first().map(|best| writer.text(best));

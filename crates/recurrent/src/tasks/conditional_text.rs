@@ -341,7 +341,8 @@ impl Task for ConditionalText {
         compute: &Compute,
         parameters: Parameters<f32>,
         how: &Generate,
-    ) -> anyhow::Result<Vec<Prediction>> {
+        emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let Some(label) = &how.label else {
             let known = self.codec.known();
             return Err(usage(format!("--label: say what to write about; there are: {known}")));
@@ -349,7 +350,8 @@ impl Task for ConditionalText {
         let number = self.codec.label(label)?;
         let stream = |count| self.stream(compute, parameters, number, count);
         let texts = self.writer().generate(compute, how, stream)?;
-        Ok(texts.iter().map(|text| self.writer().prediction(text)).collect())
+        let numbered = texts.iter().enumerate();
+        numbered.map(|(k, text)| self.writer().prediction(k + 1, text)).try_for_each(emit)
     }
 }
 

@@ -13,7 +13,7 @@ use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_topologies::{
-    DecoderStream, ManyToMany, ManyToManyConfig, Sampler, SamplingError, TokenStream,
+    DecoderStream, Ended, ManyToMany, ManyToManyConfig, Sampler, SamplingError, TokenStream,
 };
 use recurrent_training::{Loss, ManyToManyObjective, Objective, Window, Windows};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use serde_json::json;
 
 use super::settings::{Learning, Network, Tokens};
 use super::training::GENERATION;
+use super::writing::ended;
 use super::{Data, Generate, Prediction, Report, Task, TaskModel};
 use crate::data::text::{EVALUATION_STREAMS, load_held_out};
 use crate::data::{Corpus, TokenKind, Vocabulary, source};
@@ -221,9 +222,14 @@ impl Task for LanguageModel {
         compute: &Compute,
         parameters: Parameters<f32>,
         how: &Generate,
-    ) -> anyhow::Result<Vec<Prediction>> {
+        emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         if how.label.is_some() {
             return Err(usage("--label: a language model knows no labels; use --prompt"));
+        }
+        if how.beam.is_some() {
+            let other = "with --temperature 0 it writes the most likely token at each step";
+            return Err(usage(format!("--beam: a language model draws its text; {other}")));
         }
         let sampler = Sampler::new(compute.level(), how.sampling).map_err(usage)?;
         let prompt = match &how.prompt {
@@ -232,15 +238,15 @@ impl Task for LanguageModel {
             None => Vec::new(),
         };
         let mut writer = self.writer(compute, parameters, sampler, how.seed);
-        (0..how.count)
-            .map(|_| {
-                let mut tokens = prompt.clone();
-                tokens.extend(writer.write(&prompt, how.length.unwrap_or(LENGTH))?);
-                let text = self.codec.decode(&tokens);
-                let json = json!({ "text": text });
-                Ok(Prediction::new(text, json))
-            })
-            .collect()
+        for _ in 0..how.count {
+            let mut tokens = prompt.clone();
+            tokens.extend(writer.write(&prompt, how.length.unwrap_or(LENGTH))?);
+            let text = self.codec.decode(&tokens);
+            // It has no token that ends a text.
+            let json = json!({ "text": text, "ended": ended(Ended::MaximumLength) });
+            emit(Prediction::new(text, json))?;
+        }
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ use super::examples::{
     EVALUATION_BATCH, Fingerprint, columns, keep_short, percent, read_parts, read_test,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::writing::{Search, Writer, bleu, counts_in_bleu, exact_match};
+use super::writing::{Search, Writer, as_written, bleu, counts_in_bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary};
@@ -110,6 +110,7 @@ impl Codec {
         let example = |[source, reference]: Written| {
             let mut target = boundaries.encode_target(&reference);
             target.push(boundaries.end());
+            let reference = as_written(self.target.kind(), &reference);
             Example { source: self.source.encode_lossy(&source), target, reference }
         };
         pairs.into_iter().map(example).collect()

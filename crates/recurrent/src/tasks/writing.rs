@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::training::GENERATION;
 use super::{Generate, Predict, Prediction};
-use crate::data::{Boundaries, Vocabulary};
+use crate::data::{Boundaries, TokenKind, Vocabulary, words};
 use crate::options::usage;
 
 /// What a model that writes knows of its texts.
@@ -44,6 +44,12 @@ impl Writer<'_> {
         constraints.banned = vec![self.boundaries().start()];
         constraints.banned.extend(self.vocabulary.unknown());
         if let Some(prefix) = prefix {
+            if self.feed == Feed::Dummy {
+                anyhow::bail!(
+                    "a model with --feed dummy does not read what it wrote, so it cannot go on from a \
+                     text; drop it"
+                );
+            }
             constraints.prefix = self.vocabulary.encode(prefix)?;
         }
         Ok(constraints)
@@ -191,9 +197,21 @@ impl Writer<'_> {
         }
     }
 
-    /// A written text by itself.
-    pub fn prediction(self, hypothesis: &Hypothesis) -> Prediction {
-        Prediction::new(self.text(hypothesis), self.json(hypothesis))
+    /// The text of this number, from 1, by itself; a remark says why it ended if not by itself.
+    pub fn prediction(self, number: usize, hypothesis: &Hypothesis) -> Prediction {
+        let mut prediction = Prediction::new(self.text(hypothesis), self.json(hypothesis));
+        prediction.remark = match hypothesis.ended {
+            Ended::EndToken => None,
+            Ended::MaximumLength => Some(format!(
+                "text {number} was cut off at its greatest length of {} {}; --length sets it",
+                hypothesis.tokens.len(),
+                self.vocabulary.kind().plural()
+            )),
+            Ended::NothingLeft => {
+                Some(format!("text {number} ended because no token was allowed to come next"))
+            }
+        };
+        prediction
     }
 }
 
@@ -223,6 +241,14 @@ pub fn ended(ended: Ended) -> &'static str {
         Ended::EndToken => "end-token",
         Ended::MaximumLength => "maximum-length",
         Ended::NothingLeft => "nothing-left",
+    }
+}
+
+/// A text as a model with such tokens writes it where it is right: what it is compared with.
+pub fn as_written(kind: TokenKind, text: &str) -> String {
+    match kind {
+        TokenKind::Word => words::join(words::split(text)),
+        TokenKind::Char | TokenKind::Byte => text.to_owned(),
     }
 }
 

@@ -99,7 +99,16 @@ impl Sums {
 impl Errors {
     fn line(&self) -> String {
         let Errors { mae, mse, rmse, mase } = self;
-        format!("rmse {rmse:.4}, mae {mae:.4}, mse {mse:.4}, mase {mase:.4}")
+        let [rmse, mae, mse] = [*rmse, *mae, *mse].map(shown);
+        format!("rmse {rmse}, mae {mae}, mse {mse}, mase {mase:.4}")
+    }
+}
+
+/// An error in the data's own units, which may be millionths or millions.
+fn shown(error: f64) -> String {
+    match error {
+        0.0 | 0.01..1e6 => format!("{error:.4}"),
+        _ => format!("{error:.3e}"),
     }
 }
 
@@ -109,7 +118,7 @@ impl Report for ForecastReport {
     }
 
     fn headline(&self) -> String {
-        format!("rmse {:.4}", self.model.rmse)
+        format!("rmse {}", shown(self.model.rmse))
     }
 
     fn lines(&self) -> Vec<(&'static str, String)> {
@@ -135,6 +144,13 @@ impl Report for ForecastReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_shown_at_any_scale() {
+        let scales = [0.0, 1.23456, 0.0036124, 2.5e-9, 3.87e36];
+        let lines = scales.map(shown);
+        assert_eq!(lines, ["0.0000", "1.2346", "3.612e-3", "2.500e-9", "3.870e36"]);
+    }
 
     #[test]
     fn errors_follow_their_definitions() {
