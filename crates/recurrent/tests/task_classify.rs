@@ -120,7 +120,20 @@ fn series_and_folders_are_learnt_too() {
         &ended.stderr,
         "other.csv: its features are called height, fixed, but the model",
     );
-    assert_one_line(&place.run("predict waves").stderr, "see `recurrent evaluate RUN --data FILE`");
+    // A series is a line, typed by hand.
+    let said = predicted(&place, "predict waves", "100,7 101,7 102,7\n102,7 101,7 100,7\n");
+    let labels: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(labels, ["rising", "falling"], "{said}");
+    let said = json(&predicted(&place, "predict waves --json", "100,7 101,7 102,7\n"));
+    assert_eq!([&said["series"], &said["label"]], ["100,7 101,7 102,7", "rising"]);
+    for (line, part) in [
+        ("1,2 3", "series.txt: line 1: row 2 is \"3\", and not the finite numbers level,"),
+        ("1,NaN", "line 1: row 1 is \"1,NaN\""),
+        ("up", "line 1: row 1 is \"up\""),
+    ] {
+        place.write("series.txt", line);
+        assert_one_line(&place.run("predict waves --input series.txt").stderr, part);
+    }
 
     fs::create_dir(place.path("names")).unwrap();
     place.write("names/ab.txt", "abab\naabb\nbaba\nabba\nbbaa\nabab ab\n");

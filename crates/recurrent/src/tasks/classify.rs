@@ -312,15 +312,15 @@ impl Task for Classify {
         emit: &mut dyn FnMut(Prediction) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         how.require_top_only(Self::NAME)?;
-        let StepCodec::Tokens { vocabulary, .. } = &self.codec.steps else {
-            return Err(usage(
-                "predict reads a text a line, and this model was trained on series of numbers; see \
-                 `recurrent evaluate RUN --data FILE`",
-            ));
-        };
         input.each_line(|number, line| {
             let text = line.trim();
-            let steps = Steps::Tokens(vocabulary.encode_lossy(text));
+            let (name, steps, unknown) = match &self.codec.steps {
+                StepCodec::Tokens { vocabulary, .. } => {
+                    let tokens = vocabulary.encode_lossy(text);
+                    ("text", Steps::Tokens(tokens), vocabulary.unknown_in(text).collect())
+                }
+                StepCodec::Rows(scale) => ("series", Steps::Rows(scale.of_line(text)?), vec![]),
+            };
             let example = Example { steps, label: loss::IGNORED };
             let mut ranking = None;
             self.for_each_batch(compute, &parameters, &[example], |_, logits| {
@@ -328,12 +328,12 @@ impl Task for Classify {
             });
             let ranking = ranking.expect("an example has a result");
             let json = json!({
-                "text": text,
+                name: text,
                 "label": ranking.best(),
                 "probabilities": ranking.probabilities(),
             });
             let prediction = Prediction::new(ranking.text(), json);
-            emit(prediction.with_unknown(number, vocabulary.unknown_in(text)))
+            emit(prediction.with_unknown(number, unknown))
         })
     }
 }

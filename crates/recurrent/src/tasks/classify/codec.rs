@@ -221,11 +221,30 @@ impl Scale {
                 self.features.join(", ")
             ));
         }
-        let row = |row: &[f64]| {
-            let of = row.iter().zip(&self.mean).zip(&self.deviation);
-            of.map(|((&value, mean), deviation)| ((value - mean) / deviation) as f32).collect()
-        };
-        Ok(written.values.chunks_exact(self.features.len()).map(row).collect())
+        Ok(written.values.chunks_exact(self.features.len()).map(|row| self.row(row)).collect())
+    }
+
+    /// A series in a line: blanks between its rows, commas between the numbers of a row.
+    pub(super) fn of_line(&self, line: &str) -> anyhow::Result<Vec<Vec<f32>>> {
+        let finite = |number: &str| number.parse().ok().filter(|value: &f64| value.is_finite());
+        let rows = line.split_whitespace().enumerate().map(|(k, row)| {
+            let values = row.split(',').map(finite).collect::<Option<Vec<f64>>>();
+            match values.filter(|values| values.len() == self.features.len()) {
+                Some(values) => Ok(self.row(&values)),
+                None => Err(anyhow!(
+                    "row {} is {row:?}, and not the finite numbers {} with commas between them; a \
+                     series is a line, with blanks between its rows",
+                    k + 1,
+                    self.features.join(",")
+                )),
+            }
+        });
+        rows.collect()
+    }
+
+    fn row(&self, row: &[f64]) -> Vec<f32> {
+        let of = row.iter().zip(&self.mean).zip(&self.deviation);
+        of.map(|((&value, mean), deviation)| ((value - mean) / deviation) as f32).collect()
     }
 }
 
