@@ -204,9 +204,12 @@ impl Scale {
         };
         let mean = mean_of(&|_, value| value);
         let variance = mean_of(&|at, value| (value - mean[at]) * (value - mean[at]));
-        let deviation = variance.into_iter().map(|variance| match variance.sqrt() {
-            deviation if deviation > 0.0 && deviation.is_finite() => deviation,
-            _ => 1.0,
+        // Rounding leaves a constant feature some deviation; its numbers are equal all the same.
+        let first = rows().next().unwrap_or_default();
+        let constant = |at: usize| rows().all(|row| row[at] == first[at]);
+        let deviation = variance.into_iter().map(f64::sqrt).enumerate().map(|(at, deviation)| {
+            let usable = deviation > 0.0 && deviation.is_finite() && !constant(at);
+            if usable { deviation } else { 1.0 }
         });
         Scale { features, deviation: deviation.collect(), mean }
     }
@@ -276,4 +279,24 @@ pub(super) fn batch<'e>(examples: impl Iterator<Item = &'e Example> + Clone) -> 
         Sources::Vectors(Matrix::from_columns(columns.concat(), width, count))
     };
     Labelled { inputs, lengths, labels: examples.map(|example| example.label).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_that_never_changes_is_constant_whatever_its_mean_rounds_to() {
+        let written = Written {
+            data: "d".into(),
+            line: 1,
+            label: "x".to_owned(),
+            text: "a".to_owned(),
+            features: ["fixed".to_owned(), "other".to_owned()].into(),
+            values: (0..450).flat_map(|row| [0.1, f64::from(row % 2)]).collect(),
+        };
+        let deviation = Scale::learn(&[written]).deviation;
+        assert_eq!(deviation[0], 1.0);
+        assert!((deviation[1] - 0.5).abs() < 1e-9, "{deviation:?}");
+    }
 }

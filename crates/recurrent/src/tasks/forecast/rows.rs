@@ -152,8 +152,14 @@ impl Codec {
             let distance = series.row(row)[column] - mean[column];
             distance * distance
         };
-        let deviation = mean_of(&square, 0).into_iter().map(f64::sqrt);
-        let deviation = deviation.map(|d| if d > 0.0 { d } else { 1.0 }).collect();
+        // Rounding leaves a constant column some deviation; its numbers are equal all the same.
+        let constant = |column: usize| {
+            (1..series.steps()).all(|row| series.row(row)[column] == series.row(0)[column])
+        };
+        let deviation = mean_of(&square, 0).into_iter().map(f64::sqrt).enumerate();
+        let deviation =
+            deviation.map(|(column, d)| if d > 0.0 && !constant(column) { d } else { 1.0 });
+        let deviation = deviation.collect();
         let step = |row: usize, column: usize| {
             (series.row(row)[column] - series.row(row - 1)[column]).abs()
         };
@@ -208,5 +214,20 @@ impl Codec {
             found: series.columns.join(", "),
             expected: self.columns.join(", "),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Forecast, Task};
+    use super::*;
+
+    #[test]
+    fn a_column_that_never_changes_is_constant_whatever_its_mean_rounds_to() {
+        let values = (0..450).flat_map(|row| [0.1, f64::from(row % 2)]).collect();
+        let columns = vec!["fixed".to_owned(), "other".to_owned()];
+        let series = Series { name: "d".to_owned(), columns, values };
+        let settings = Forecast::settings(&Forecast::defaults()).unwrap();
+        assert_eq!(Codec::learn(&series, &settings).deviation, [1.0, 0.5]);
     }
 }
