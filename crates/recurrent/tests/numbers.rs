@@ -53,6 +53,28 @@ fn a_number_a_line_needs_no_option() {
 }
 
 #[test]
+fn a_date_beside_the_columns_picked_by_number_makes_no_header() {
+    let rows = "2020-01-01,5,2\n2020-01-02,6,3\n";
+    let read = |content: &str, columns: &[&str]| read_as("d.csv", content, picked(columns, true));
+    for columns in [["2", "3"], ["3", " 2"]] {
+        assert_eq!(read(rows, &columns).unwrap().steps(), 2);
+    }
+    let series = read(rows, &["2"]).unwrap();
+    assert_eq!((&series.columns[0][..], &series.values[..]), ("2", &[5.0, 6.0][..]));
+    // A header is one as before, and so is the line that a column is picked from by name.
+    let headed = read(&format!("day,load,price\n{rows}"), &["3"]).unwrap();
+    assert_eq!((&headed.columns[0][..], &headed.values[..]), ("price", &[2.0, 3.0][..]));
+    let named = read(&format!("day,7,price\n{rows}"), &["7", "price"]).unwrap();
+    assert_eq!(named.row(1), [6.0, 3.0]);
+    // Numbers of columns that are not there.
+    for column in ["0", "4"] {
+        let error = read(rows, &[column]).unwrap_err();
+        let message = format!("there is no column {column}; its columns are numbered from 1 to 3");
+        assert!(error.contains(&message), "{error}");
+    }
+}
+
+#[test]
 fn cells_that_are_no_finite_numbers() {
     let fill_in = "fill it in, or leave the line out";
     for cell in ["NaN", "inf", "-Infinity", "1e999"] {

@@ -44,8 +44,8 @@ pub struct LabelledTable {
 impl Series {
     /// Reads the numeric columns of a table: those picked, or else all, and then all must be
     /// numeric. A first line of numbers alone is data and no header, even where `columns` expects
-    /// one, so a file with one number a line needs no option. Formats as in
-    /// [`Table::read`](super::Table::read).
+    /// one, so a file with one number a line needs no option; where every column is picked by its
+    /// number, only the cells picked count. Formats as in [`Table::read`](super::Table::read).
     ///
     /// # Errors
     /// [`DataError`] when the file is no table, or a cell is empty, text, NaN or infinite.
@@ -162,14 +162,24 @@ impl LabelledTable {
     }
 }
 
-/// Splits a text whose first line is no header if it holds numbers alone.
+/// Splits a text whose first line is no header if it holds numbers alone, or only numbers where
+/// columns are picked by number: a date may stand beside them.
 fn parse_grid<'a>(
     name: &'a str,
     text: &'a str,
     format: Format,
     columns: &Columns,
 ) -> Result<Grid<'a>, DataError> {
-    let numeric = |record: &Record| record.cells.iter().all(|cell| cell.parse::<f64>().is_ok());
+    let number = |cell: &str| cell.parse::<f64>().is_ok();
+    let numeric = |first: &Record| {
+        let cell =
+            |column: &String| first.cells.get(column.trim().parse::<usize>().ok()?.checked_sub(1)?);
+        let picked = columns.picked.iter().flatten().map(cell).collect::<Option<Vec<_>>>();
+        match picked {
+            Some(cells) if !cells.is_empty() => cells.into_iter().all(|cell| number(cell)),
+            _ => first.cells.iter().all(|cell| number(cell)),
+        }
+    };
     Grid::parse_with(name, text, format, |first| columns.header && !numeric(first))
 }
 
