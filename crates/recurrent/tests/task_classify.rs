@@ -205,6 +205,30 @@ fn word_vectors_are_where_the_embedding_begins() {
     assert_one_line(&ended.stderr, "vectors.txt: has a vector for none of the model's");
 }
 
+/// Whether a file has a header is a matter of that file, and not of the one that was learnt from.
+#[test]
+fn a_run_without_a_header_is_judged_on_a_file_with_one() {
+    let place = Place::new();
+    let reviews = reviews();
+    place.write("headed.tsv", &reviews);
+    place.write("bare.tsv", reviews.split_once('\n').unwrap().1);
+    place.done(&format!(
+        "train classify --data bare.tsv --no-header --columns 1,2 {SMALL} --steps 1 --out run"
+    ));
+    for options in [
+        "headed.tsv",
+        "headed.tsv --columns text,label",
+        "bare.tsv --no-header",
+        "bare.tsv --no-header --columns 1,2",
+    ] {
+        let report = json(&place.done(&format!("evaluate run --data {options} --json")));
+        assert_eq!(report["examples"], 60, "{options}");
+    }
+    // What would be lost in silence is said.
+    let ended = place.run("evaluate run --data bare.tsv");
+    assert!(ended.stderr.contains("bare.tsv: may have a header"), "{}", ended.stderr);
+}
+
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let place = Place::new();

@@ -8,6 +8,7 @@ use recurrent_cells::Parameters;
 
 use super::resume::{name_the_other, run_data, run_task};
 use super::{Options, Outcome, RunArgument, Task, print_line, remark, with_task};
+use crate::data::{Source, source};
 use crate::options::compute;
 use crate::run::RunFolder;
 use crate::tasks::{Report, checkpoint};
@@ -23,7 +24,7 @@ pub(super) struct Arguments {
     /// The columns of --data, by name or by number from 1 [default: as in training]
     #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "data")]
     columns: Option<Vec<String>>,
-    /// The first line of --data is data and names no columns
+    /// The first line of --data is data and names no columns, whatever training was told of its own
     #[arg(long, requires = "data")]
     no_header: bool,
     /// Puts the tokens of every example in an order of chance: what is order worth?
@@ -64,7 +65,14 @@ fn evaluate<T: Task>(
     let mut examples = match &arguments.data {
         Some(data) => {
             options.columns = arguments.columns.or(options.columns);
-            options.no_header |= arguments.no_header;
+            // Another file may have a header where the training's had none: what is typed counts.
+            let is_file = matches!(source::open(data)?, Source::Path(_));
+            if is_file && options.no_header && !arguments.no_header {
+                let line = "may have a header, though the training's data had none; if it has none \
+                            either, add --no-header";
+                remark(quiet, format!("{}: {line}", data.display()));
+            }
+            options.no_header = arguments.no_header;
             task.read_held_out(data, &options)?
         }
         None => {
