@@ -119,7 +119,8 @@ pub struct Options {
     /// Where the decoder is told what to write about: initial-state, first-input, every-step
     #[arg(long, value_parser = named::<Condition>)]
     pub condition: Option<Condition>,
-    /// How image and question become one vector, after a map of each
+    /// How image and question become one vector; one whose size is not that of the hidden state is
+    /// mapped to it before
     #[arg(long)]
     pub fusion: Option<FusionKind>,
     /// Rows that are forecast [default: 1]

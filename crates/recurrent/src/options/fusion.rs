@@ -4,16 +4,17 @@ use clap::ValueEnum;
 use recurrent_topologies::Fusion;
 use serde::{Deserialize, Serialize};
 
-/// How two vectors become one, each after a linear map of its own.
+/// How two vectors become one, each after a linear map of its own if its size is not the one that is
+/// fused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FusionKind {
-    /// They are added.
+    /// They are added; a hidden layer with relu follows.
     Sum,
-    /// They are multiplied, number by number.
+    /// They are multiplied, number by number; no hidden layer follows.
     #[default]
     Product,
-    /// One stands above the other.
+    /// One stands above the other; a hidden layer with relu follows.
     Concat,
 }
 
