@@ -186,6 +186,11 @@ pub trait Task: Parts + Send + 'static {
     /// The loss of guessing without having learnt anything; far above it training has exploded.
     fn guessing(&self) -> f64;
 
+    /// The same for one batch, where batches are not equally hard to guess.
+    fn guessing_of(&self, _batch: &<Self::Objective as Objective<f32>>::Batch) -> f64 {
+        self.guessing()
+    }
+
     /// The figures on data that the model has not learnt from.
     ///
     /// # Errors

@@ -124,6 +124,41 @@ fn built_in_data_and_a_naive_line_that_wins_are_said() {
     assert_one_line(&ended.stderr, "builtin:tags: is not a series");
 }
 
+/// Rows of noise, one of which is a thousand times as large.
+fn spike() -> String {
+    let noise = |at: u64| (at * at * 7919 + at * 104_729) % 1_009;
+    let number = |at| if at == 1_500 { 1_000_000 } else { noise(at) };
+    (0..3_000).map(|at| format!("{}\n", number(at))).collect()
+}
+
+#[test]
+fn an_outlier_is_no_explosion_and_an_explosion_still_is_one() {
+    let place = Place::new();
+    place.write("spike.txt", spike());
+    let train = "train forecast --data spike.txt --hidden-size 8";
+    for (name, options) in [
+        ("steps", "--epochs 2"),
+        ("relu", "--cell rnn-relu --epochs 1"),
+        ("rows", "--topology encoder-decoder --epochs 1"),
+    ] {
+        place.done(&format!("{train} {options} --out {name}"));
+    }
+
+    for (options, cell) in [("", "lstm"), ("--topology encoder-decoder", "rnn-relu")] {
+        let ended = place.run(&format!(
+            "{train} --learning-rate 1e3 --cell {cell} {options} --quiet --force --out exploded"
+        ));
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_one_line(&ended.stderr, "a lower learning rate");
+    }
+
+    // Held-out rows far from all that was learnt from: no text is long here.
+    place.write("far.txt", "1\n500000000\n".repeat(40));
+    let ended = place.run(&format!("{train} --steps 1 --valid far.txt --out far"));
+    assert!(ended.stderr.contains("far worse than guessing"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("text"), "{}", ended.stderr);
+}
+
 #[test]
 fn options_that_do_not_go_together_are_wrong_usage() {
     let place = place();

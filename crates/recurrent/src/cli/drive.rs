@@ -168,7 +168,10 @@ fn end_epoch<T: Task>(
         line.push_str("; no better than before");
     }
     if has_exploded(loss, run.training.task.guessing()) {
-        line.push_str("; far worse than guessing: the state grows over long texts");
+        line.push_str("; far worse than guessing");
+        if T::IN_ORDER {
+            line.push_str(": the state grows over long texts");
+        }
     }
     for remark in changes(&run.training, seen, learning_rate) {
         line.push_str("; ");

@@ -229,6 +229,11 @@ impl Task for Forecast {
         1.0
     }
 
+    /// A batch with an outlier in it is hard by itself, whatever the model says.
+    fn guessing_of(&self, batch: &ForecastBatch) -> f64 {
+        batch.mean_square().max(self.guessing())
+    }
+
     fn evaluate(
         &self,
         compute: &Compute,

@@ -145,7 +145,7 @@ impl<T: Task> Training<T> {
         };
         let report = self.trainer.step(&batch)?;
         self.epoch_loss += report.loss;
-        let (loss, guessing) = (report.loss.mean(), self.task.guessing());
+        let (loss, guessing) = (report.loss.mean(), self.task.guessing_of(&batch));
         if has_exploded(loss, guessing) {
             return Err(StepError::Exploded { step: report.step, loss, guessing });
         }

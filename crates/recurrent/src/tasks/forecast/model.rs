@@ -51,6 +51,21 @@ pub enum ForecastBatch {
     Windows(SeriesWindows<f32>),
 }
 
+impl ForecastBatch {
+    /// The mean square of what is read or of what is asked for, whichever is greater, in squared
+    /// standard deviations: how far a forecast may err without a fault of the model.
+    pub fn mean_square(&self) -> f64 {
+        let (ForecastBatch::Steps(Series { x, targets, .. })
+        | ForecastBatch::Windows(SeriesWindows { x, targets, .. })) = self;
+        let mean_square = |numbers: &Matrix<f32>| {
+            let numbers = numbers.as_slice();
+            let squares = numbers.iter().map(|&number| f64::from(number) * f64::from(number));
+            squares.sum::<f64>() / numbers.len() as f64
+        };
+        mean_square(x).max(mean_square(targets))
+    }
+}
+
 /// The squared error of a [`Forecaster`].
 pub enum ForecasterObjective {
     /// At every step of a window.
