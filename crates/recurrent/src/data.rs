@@ -135,6 +135,22 @@ pub enum DataError {
         hint: String,
     },
 
+    /// Nothing that the data ask for was in the training.
+    #[error(
+        "{name}: none of its {what}s is known to the model; the first is {first}, and it knows \
+         {known}"
+    )]
+    NoneKnown {
+        /// The data as the person named it.
+        name: String,
+        /// What is unknown, in the singular: "tag".
+        what: &'static str,
+        /// The first of them, in quotes.
+        first: String,
+        /// Those that the model knows.
+        known: String,
+    },
+
     /// No token is frequent enough for the vocabulary.
     #[error(
         "{name}: no token occurs {min_count} times, so the vocabulary is empty; lower --min-count"

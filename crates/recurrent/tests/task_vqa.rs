@@ -79,7 +79,18 @@ fn an_unknown_answer_is_a_wrong_one() {
     let [known, more] = ["known", "more"]
         .map(|name| json(&place.done(&format!("evaluate run --data {name}.tsv --json"))));
     assert_eq!(known["loss"], more["loss"]);
+    assert_eq!([&known["unknown_answers"], &more["unknown_answers"]], [&Value::Null, &1.into()]);
+    let told = place.done("evaluate run --data more.tsv");
+    let line = "1 answer is none of the training's, and counts as wrong";
+    assert!(told.contains(line), "{told}");
     assert_eq!(known["accuracy"].as_f64().unwrap(), 2.0 * more["accuracy"].as_f64().unwrap());
+    // Of answers that are all unknown there is no loss.
+    place.write("none.tsv", table("red0.png\twhat colour is it?\tpurple\n"));
+    let ended = place.run("evaluate run --data none.tsv --json");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let part = "none.tsv: none of its answers is known to the model; the first is \"purple\", and it \
+                knows \"blue\", \"green\", \"no\", \"red\", \"yes\"";
+    assert_one_line(&ended.stderr, part);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::examples::{
     EVALUATION_BATCH, Fingerprint, Guesses, accuracy, keep_short, most_frequent, percent,
-    read_parts, read_test,
+    read_parts, read_test, unknown, unknown_remark,
 };
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
@@ -143,6 +143,8 @@ impl Codec {
     fn examples(&self, name: &Path, examples: Vec<Written>) -> anyhow::Result<Vec<Example>> {
         let name = name.display().to_string();
         self.pictures.require(&name, examples.first().map(|written| &written.picture))?;
+        let answers = examples.iter().map(|written| written.answer.as_str());
+        self.answers.require_any("answer", &name, answers)?;
         let example = |Written { picture, question, answer, .. }: Written| Example {
             picture,
             question: self.words.encode_lossy(&question),
@@ -345,12 +347,14 @@ impl Task for Vqa {
         let usual: Vec<u32> = examples.iter().map(|example| example.usual).collect();
         // An answer that the training never saw cannot be right.
         let answers: Vec<u32> = examples.iter().map(|example| example.answer).collect();
-        let known = answers.iter().filter(|&&answer| answer != loss::IGNORED).count();
+        let unknown_answers = unknown(&answers);
+        let known = answers.len() - unknown_answers.unwrap_or_default();
         Ok(VqaReport {
             accuracy: accuracy(&guesses.predicted, &answers),
             question_only_accuracy: accuracy(&usual, &answers),
             loss: guesses.loss / known as f64,
             examples: answers.len(),
+            unknown_answers,
         })
     }
 
@@ -407,6 +411,9 @@ pub struct VqaReport {
     pub loss: f64,
     /// How many questions were answered.
     pub examples: usize,
+    /// How many questions have an answer that the training never saw, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_answers: Option<usize>,
 }
 
 impl Report for VqaReport {
@@ -428,6 +435,7 @@ impl Report for VqaReport {
         if self.accuracy <= self.question_only_accuracy {
             lines.push(("remark", "no better than the question alone, without the image".into()));
         }
+        lines.extend(self.unknown_answers.map(|count| ("remark", unknown_remark("answer", count))));
         lines
     }
 }
