@@ -395,3 +395,19 @@ impl DataError {
         DataError::At { name: name.into(), line, problem: Box::new(problem) }
     }
 }
+
+/// The vocabulary that the data of this name taught, if it knows a token.
+///
+/// # Errors
+/// [`DataError::EmptyVocabulary`].
+pub(crate) fn require_tokens(
+    name: &str,
+    vocabulary: Vocabulary,
+    min_count: u64,
+) -> Result<Vocabulary, DataError> {
+    match vocabulary.len() {
+        // The unknown one alone.
+        1 => Err(DataError::EmptyVocabulary { name: name.to_owned(), min_count }),
+        _ => Ok(vocabulary),
+    }
+}

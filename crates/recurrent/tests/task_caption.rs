@@ -178,6 +178,9 @@ fn what_is_no_use_is_refused_with_a_reason() {
         2,
         "--max-length: every caption of train.tsv has more than 3 words; raise it",
     );
+    let part =
+        "train.tsv: no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&format!("{TRAIN} --min-count 1000 --out other"), 1, part);
     refused("generate run", 2, "a model of caption does not write; use predict");
     let mut table = place.read("train.tsv");
     table.extend(b"red0.png\tthis is all red and no more.\n");

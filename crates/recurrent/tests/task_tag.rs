@@ -134,6 +134,11 @@ fn what_is_wrong_is_said_in_one_line() {
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
     for (arguments, code, part) in [
         ("train tag --data flat.txt --out out", 1, "flat.txt"),
+        (
+            "train tag --data tagged.txt --min-count 1000 --out out",
+            1,
+            "tagged.txt: no token occurs 1000 times, so the vocabulary is empty; lower --min-count",
+        ),
         ("train tag --data columns.txt --out out", 1, "columns.txt:2"),
         ("train tag --data builtin:sentiment --out out", 1, "builtin:sentiment"),
         ("train tag --pool mean --out out", 2, "--pool: tag has no such option"),

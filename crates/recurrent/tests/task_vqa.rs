@@ -144,6 +144,9 @@ fn what_is_no_use_is_refused_with_a_reason() {
     refused(train, 1, "one.tsv: the only label is \"yes\"");
     refused(&format!("{TRAIN} --fusion mean --out other"), 2, "invalid value 'mean'");
     refused(&format!("{TRAIN} --feed truth --out other"), 2, "--feed: vqa has no such option");
+    let part =
+        "train.tsv: no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&format!("{TRAIN} --min-count 1000 --out other"), 1, part);
     let part = "--max-length: every question of train.tsv has more than 2 words; raise it";
     refused(&format!("{TRAIN} --max-length 2 --out other"), 2, part);
     let ended = place.run(&format!("{TRAIN} --max-length 4 --steps 1 --out short"));

@@ -22,7 +22,7 @@ use super::examples::{
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary};
+use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
@@ -90,7 +90,9 @@ impl Codec {
     fn learn(name: &str, sentences: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
         let tokens = || sentences.iter().flat_map(|sentence| &sentence.tokens);
         let tags = || sentences.iter().flat_map(|sentence| &sentence.tags);
-        let words = Vocabulary::of_words(tokens().map(String::as_str), settings.tokens.min_count);
+        let min_count = settings.tokens.min_count;
+        let words = Vocabulary::of_words(tokens().map(String::as_str), min_count);
+        let words = require_tokens(name, words, min_count)?;
         let labels = Labels::learn(name, tags().map(String::as_str))?;
         let mut counts: HashMap<u32, BTreeMap<u32, usize>> = HashMap::new();
         let mut all: BTreeMap<u32, usize> = BTreeMap::new();

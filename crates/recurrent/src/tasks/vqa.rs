@@ -30,7 +30,7 @@ use super::pictures::{
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Ranking, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Drawing, Part};
-use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary};
+use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary, require_tokens};
 use crate::options::groups::{TABLE, TOKENS};
 use crate::options::{FusionKind, Options, ScheduleKind, usage};
 use crate::run::thousands;
@@ -123,6 +123,7 @@ impl Codec {
         let Tokens { tokens, min_count, .. } = settings.tokens;
         let questions = examples.iter().map(|written| written.question.as_str());
         let words = Vocabulary::learn_all(tokens, questions, min_count);
+        let words = require_tokens(name, words, min_count)?;
         let answers = examples.iter().map(|written| written.answer.as_str());
         let labels = Labels::learn(name, answers)?;
         let mut counts: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
