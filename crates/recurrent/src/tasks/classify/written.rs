@@ -58,6 +58,22 @@ impl Kind {
         }
     }
 
+    /// What several steps of an example are called; those of a text are such tokens.
+    pub(super) fn plural(self, tokens: TokenKind) -> &'static str {
+        match self {
+            Kind::Text => tokens.plural(),
+            Kind::Series => "rows",
+        }
+    }
+
+    /// How many steps an example has.
+    pub(super) fn count(self, tokens: TokenKind, written: &Written) -> usize {
+        match self {
+            Kind::Text => tokens.count(&written.text),
+            Kind::Series => written.values.len() / written.features.len(),
+        }
+    }
+
     /// Refuses options that only a text has.
     pub(super) fn check(self, options: &Options) -> anyhow::Result<()> {
         let tokens = options.tokens.is_some_and(|tokens| tokens != TokenKind::Word);
