@@ -250,7 +250,7 @@ impl Task for Classify {
                 Steps::Rows(_) => &[],
             })
         };
-        let [_, plural] = self.codec.step_name();
+        let plural = vocabulary.kind().plural();
         let unknown = tokens().filter(|&&token| Some(token) == vocabulary.unknown()).count();
         let unknown = percent(unknown as f64 / tokens().count().max(1) as f64);
         let vectors = vectors.as_ref().map_or(String::new(), |vectors| {

@@ -140,16 +140,6 @@ impl Codec {
         }
     }
 
-    /// What a step is called, in the singular and the plural.
-    pub(super) fn step_name(&self) -> [&'static str; 2] {
-        match &self.steps {
-            StepCodec::Tokens { vocabulary, .. } => {
-                [vocabulary.kind().singular(), vocabulary.kind().plural()]
-            }
-            StepCodec::Rows(_) => ["row", "rows"],
-        }
-    }
-
     /// Examples as numbers.
     pub(super) fn examples(&self, written: &[Written]) -> anyhow::Result<Vec<Example>> {
         written.iter().map(|written| self.example(written)).collect()
