@@ -69,6 +69,28 @@ fn it_learns_to_say_what_it_sees() {
     assert!(inspected.contains("caption"), "{inspected}");
 }
 
+/// However often an image is named, and however: it is learnt from or judged on.
+#[test]
+fn equal_images_are_on_one_side() {
+    let place = Place::new();
+    let mut table = "image\tcaption\n".to_owned();
+    for (name, colour) in shades(&place, 0..10) {
+        std::fs::copy(place.path(&name), place.path(&format!("copy-{name}"))).unwrap();
+        for spelling in [name.clone(), format!("./{name}"), format!("copy-{name}")] {
+            table += &format!("{spelling}\t{colour}\n");
+        }
+    }
+    place.write("all.tsv", table);
+    let ended = place.run("train caption --data all.tsv --hidden-size 4 --steps 1 --out run");
+    // A tenth of 30 images, each with three rows.
+    assert!(ended.stderr.contains("81 captions to learn from, 9 held out"), "{}", ended.stderr);
+    let one = "copy-red0.png\tred\n./red0.png\tblue\n";
+    place.write("one.tsv", format!("image\tcaption\n{one}"));
+    let ended = place.run("train caption --data one.tsv --epochs 1 --out no");
+    assert_one_line(&ended.stderr, "one.tsv: ");
+    assert!(ended.stderr.contains("image"), "{}", ended.stderr);
+}
+
 #[test]
 fn a_run_that_goes_on_and_other_threads_give_the_same_bytes() {
     let place = place();

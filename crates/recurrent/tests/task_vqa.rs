@@ -93,6 +93,41 @@ fn an_unknown_answer_is_a_wrong_one() {
     assert_one_line(&ended.stderr, part);
 }
 
+/// However often an image is named, and however: it is learnt from or judged on.
+#[test]
+fn equal_images_are_on_one_side() {
+    let place = Place::new();
+    let mut table = "image\tquestion\tanswer\n".to_owned();
+    for (name, colour) in shades(&place, 0..10) {
+        std::fs::copy(place.path(&name), place.path(&format!("copy-{name}"))).unwrap();
+        for spelling in [name.clone(), format!("./{name}"), format!("copy-{name}")] {
+            table += &format!("{spelling}\twhat colour is it?\t{colour}\n");
+        }
+    }
+    place.write("all.tsv", table);
+    let ended = place.run("train vqa --data all.tsv --hidden-size 4 --steps 1 --out run");
+    // A tenth of 30 images, each with three rows.
+    assert!(ended.stderr.contains("81 questions to learn from, 9 held out"), "{}", ended.stderr);
+    let one = "copy-red0.png\twhat colour is it?\tred\n./red0.png\twhat colour is it?\tblue\n";
+    place.write("one.tsv", format!("image\tquestion\tanswer\n{one}"));
+    let ended = place.run("train vqa --data one.tsv --epochs 1 --out no");
+    assert_one_line(&ended.stderr, "one.tsv: ");
+    assert!(ended.stderr.contains("image"), "{}", ended.stderr);
+}
+
+/// The question alone is known by its words, however they are spaced.
+#[test]
+fn a_question_is_known_by_its_words() {
+    let place = place();
+    let train = "image\tquestion\tanswer\nred0.png\tis it?\tyes\nred1.png\tis it?\tyes\n\
+                 red2.png\twhat is it?\tred\nred3.png\twhat is it?\tred\nred4.png\twhat is it?\tred\n";
+    place.write("words.tsv", train);
+    place.done("train vqa --data words.tsv --valid words.tsv --hidden-size 4 --steps 1 --out run");
+    place.write("spaced.tsv", "image\tquestion\tanswer\nred0.png\tis  it ?\tyes\n");
+    let report = json(&place.done("evaluate run --data spaced.tsv --json"));
+    assert_eq!(report["question_only_accuracy"], 1.0, "{report}");
+}
+
 #[test]
 fn a_run_that_goes_on_and_other_threads_give_the_same_bytes() {
     let place = place();

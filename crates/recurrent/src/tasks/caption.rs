@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
@@ -76,19 +77,16 @@ pub type Caption = TaskModel<Settings, Codec, ImageCaptioner>;
 /// An image with a caption, as a person wrote it.
 struct Written {
     picture: Picture,
-    /// What names the image in a file.
-    key: String,
+    /// The same for equal images in a file, so that none is on both sides of a split.
+    key: Arc<str>,
     caption: String,
 }
 
 fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Written>> {
     match source {
         Source::Builtin(Builtin::Captions) => {
-            let written = |(drawing, caption)| Written {
-                picture: drawn(&drawing),
-                key: String::new(),
-                caption,
-            };
+            let written =
+                |(drawing, caption)| Written { picture: drawn(&drawing), key: "".into(), caption };
             Ok(builtin::captions(builtin::SEED, part).into_iter().map(written).collect())
         }
         Source::Builtin(_) => {
@@ -97,8 +95,8 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
         }
         Source::Path(_) => {
             let rows = read_table(source, &["image", "caption"], options)?;
-            let written = |(picture, row): (Picture, Row)| {
-                let [key, caption] = row.cells.try_into().expect("two columns");
+            let written = |(picture, key, row): (Picture, Arc<str>, Row)| {
+                let [_, caption] = row.cells.try_into().expect("two columns");
                 Written { picture, key, caption }
             };
             Ok(rows.into_iter().map(written).collect())

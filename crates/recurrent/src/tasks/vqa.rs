@@ -5,7 +5,7 @@
 //! the same words had most often in the training, an unknown one the most frequent answer of all.
 //! What the model has above it, it has from looking.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,8 +61,8 @@ pub struct Codec {
     /// The tokens of questions.
     words: Vocabulary,
     answers: Labels,
-    /// The most frequent answer of every question.
-    usual: BTreeMap<String, u32>,
+    /// The tokens of every question, sorted, and its most frequent answer.
+    usual: Vec<(Vec<u32>, u32)>,
     /// The most frequent answer of all.
     usual_of_all: u32,
 }
@@ -84,8 +84,8 @@ pub type Vqa = TaskModel<Settings, Codec, ImageAnswerer>;
 /// An example as a person wrote it.
 struct Written {
     picture: Picture,
-    /// What names the image in a file.
-    key: String,
+    /// The same for equal images in a file, so that none is on both sides of a split.
+    key: Arc<str>,
     question: String,
     answer: String,
 }
@@ -99,7 +99,7 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
                 let shared = before.take().filter(|(last, _)| Arc::ptr_eq(last, &drawing));
                 let picture = shared.map_or_else(|| drawn(&drawing), |(_, picture)| picture);
                 before = Some((drawing, picture.clone()));
-                Written { picture, key: String::new(), question, answer }
+                Written { picture, key: "".into(), question, answer }
             };
             Ok(builtin::shapes(builtin::SEED, part).into_iter().map(written).collect())
         }
@@ -109,8 +109,8 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
         }
         Source::Path(_) => {
             let rows = read_table(source, &["image", "question", "answer"], options)?;
-            let written = |(picture, row): (Picture, Row)| {
-                let [key, question, answer] = row.cells.try_into().expect("three columns");
+            let written = |(picture, key, row): (Picture, Arc<str>, Row)| {
+                let [_, question, answer] = row.cells.try_into().expect("three columns");
                 Written { picture, key, question, answer }
             };
             Ok(rows.into_iter().map(written).collect())
@@ -126,16 +126,17 @@ impl Codec {
         let words = require_tokens(name, words, min_count)?;
         let answers = examples.iter().map(|written| written.answer.as_str());
         let labels = Labels::learn(name, answers)?;
-        let mut counts: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
+        let mut counts: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
         let mut all: BTreeMap<u32, usize> = BTreeMap::new();
         for Written { question, answer, .. } in examples {
             let answer = labels.number(answer).unwrap_or_default();
+            let question = words.encode_lossy(question);
             *counts.entry(question).or_default().entry(answer).or_default() += 1;
             *all.entry(answer).or_default() += 1;
         }
         let most = |counts: &_| most_frequent(counts).unwrap_or_default();
-        let usual = |(&question, counts): (&&str, &_)| (question.to_owned(), most(counts));
-        let usual = counts.iter().map(usual).collect();
+        let usual =
+            counts.into_iter().map(|(question, counts)| (question, most(&counts))).collect();
         let pictures = PictureCodec::learn(examples.iter().map(|written| &written.picture));
         Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most(&all) })
     }
@@ -146,11 +147,14 @@ impl Codec {
         self.pictures.require(&name, examples.first().map(|written| &written.picture))?;
         let answers = examples.iter().map(|written| written.answer.as_str());
         self.answers.require_any("answer", &name, answers)?;
-        let example = |Written { picture, question, answer, .. }: Written| Example {
-            picture,
-            question: self.words.encode_lossy(&question),
-            usual: self.usual.get(&question).copied().unwrap_or(self.usual_of_all),
-            answer: self.answers.number(&answer).unwrap_or(loss::IGNORED),
+        let example = |Written { picture, question, answer, .. }: Written| {
+            let question = self.words.encode_lossy(&question);
+            let usual = match self.usual.binary_search_by(|(known, _)| known.cmp(&question)) {
+                Ok(at) => self.usual[at].1,
+                Err(_) => self.usual_of_all,
+            };
+            let answer = self.answers.number(&answer).unwrap_or(loss::IGNORED);
+            Example { picture, question, usual, answer }
         };
         Ok(examples.into_iter().map(example).collect())
     }
