@@ -261,7 +261,18 @@ fn what_is_wrong_is_said_in_one_line() {
         assert_one_line(&ended.stderr, part);
         assert!(!place.path("no").exists(), "{arguments} left a folder");
     }
+    // Which of three columns without names are text and label, nobody knows.
+    let bare: String = reviews().lines().skip(1).map(|line| format!("7\t{line}\n")).collect();
+    place.write("bare.tsv", bare);
+    let train = format!("train classify --data bare.tsv --no-header {SMALL} --steps 1");
+    let ended = place.run(&format!("{train} --out no"));
+    let part = "--no-header: bare.tsv has 3 columns; say by their numbers which to read: --columns";
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert_one_line(&ended.stderr, part);
+    place.done(&format!("{train} --columns 2,3 --out bare"));
     place.done(&format!("train classify --data reviews.tsv {SMALL} --steps 1 --out run"));
+    let ended = place.run("evaluate run --data bare.tsv --no-header");
+    assert_one_line(&ended.stderr, part);
     assert_one_line(
         &place.run("evaluate run --data other.tsv").stderr,
         "other.tsv:2: \"sideways\"",
