@@ -135,6 +135,22 @@ pub enum DataError {
         hint: String,
     },
 
+    /// Nothing that the data ask for was in the training.
+    #[error(
+        "{name}: none of its {what}s is known to the model; the first is {first}, and it knows \
+         {known}"
+    )]
+    NoneKnown {
+        /// The data as the person named it.
+        name: String,
+        /// What is unknown, in the singular: "tag".
+        what: &'static str,
+        /// The first of them, in quotes.
+        first: String,
+        /// Those that the model knows.
+        known: String,
+    },
+
     /// No token is frequent enough for the vocabulary.
     #[error(
         "{name}: no token occurs {min_count} times, so the vocabulary is empty; lower --min-count"
@@ -377,5 +393,21 @@ impl DataError {
     /// Something is wrong at one line of a file.
     pub(crate) fn at(name: impl Into<String>, line: usize, problem: Problem) -> DataError {
         DataError::At { name: name.into(), line, problem: Box::new(problem) }
+    }
+}
+
+/// The vocabulary that the data of this name taught, if it knows a token.
+///
+/// # Errors
+/// [`DataError::EmptyVocabulary`].
+pub(crate) fn require_tokens(
+    name: &str,
+    vocabulary: Vocabulary,
+    min_count: u64,
+) -> Result<Vocabulary, DataError> {
+    match vocabulary.len() {
+        // The unknown one alone.
+        1 => Err(DataError::EmptyVocabulary { name: name.to_owned(), min_count }),
+        _ => Ok(vocabulary),
     }
 }

@@ -69,6 +69,28 @@ fn it_learns_to_say_what_it_sees() {
     assert!(inspected.contains("caption"), "{inspected}");
 }
 
+/// However often an image is named, and however: it is learnt from or judged on.
+#[test]
+fn equal_images_are_on_one_side() {
+    let place = Place::new();
+    let mut table = "image\tcaption\n".to_owned();
+    for (name, colour) in shades(&place, 0..10) {
+        std::fs::copy(place.path(&name), place.path(&format!("copy-{name}"))).unwrap();
+        for spelling in [name.clone(), format!("./{name}"), format!("copy-{name}")] {
+            table += &format!("{spelling}\t{colour}\n");
+        }
+    }
+    place.write("all.tsv", table);
+    let ended = place.run("train caption --data all.tsv --hidden-size 4 --steps 1 --out run");
+    // A tenth of 30 images, each with three rows.
+    assert!(ended.stderr.contains("81 captions to learn from, 9 held out"), "{}", ended.stderr);
+    let one = "copy-red0.png\tred\n./red0.png\tblue\n";
+    place.write("one.tsv", format!("image\tcaption\n{one}"));
+    let ended = place.run("train caption --data one.tsv --epochs 1 --out no");
+    assert_one_line(&ended.stderr, "one.tsv: ");
+    assert!(ended.stderr.contains("image"), "{}", ended.stderr);
+}
+
 #[test]
 fn a_run_that_goes_on_and_other_threads_give_the_same_bytes() {
     let place = place();
@@ -178,6 +200,9 @@ fn what_is_no_use_is_refused_with_a_reason() {
         2,
         "--max-length: every caption of train.tsv has more than 3 words; raise it",
     );
+    let part =
+        "train.tsv: no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&format!("{TRAIN} --min-count 1000 --out other"), 1, part);
     refused("generate run", 2, "a model of caption does not write; use predict");
     let mut table = place.read("train.tsv");
     table.extend(b"red0.png\tthis is all red and no more.\n");

@@ -156,6 +156,33 @@ fn series_and_folders_are_learnt_too() {
     );
 }
 
+/// What is too long teaches neither words nor labels.
+#[test]
+fn what_is_left_out_is_not_learnt_from() {
+    let place = Place::new();
+    let long = "this one is far longer than the others are\tsideways\n";
+    place.write("long.tsv", reviews() + &long.repeat(8));
+    place.write("reviews.tsv", reviews());
+    place.write("valid.tsv", "text\tlabel\nthe film was good not bad\tup\n");
+    let train = format!("train classify --valid valid.tsv {SMALL} --max-length 6 --epochs 1");
+    for name in ["long", "reviews"] {
+        place.done(&format!("{train} --data {name}.tsv --out {name}"));
+    }
+    place.assert_equal_runs("long", "reviews", &["metrics.jsonl"]);
+    place.write("input.txt", "the film was good not bad\n");
+    let [long, short] = ["long", "reviews"]
+        .map(|name| place.done(&format!("predict {name} --input input.txt --json")));
+    assert_eq!(long, short);
+    assert!(!long.contains("sideways"), "{long}");
+    // Rows of series are counted too.
+    place.write("waves.csv", waves());
+    let ended = place.run(&format!(
+        "train classify --data waves.csv --valid waves.csv {SMALL} --max-length 4 --steps 1 --out s"
+    ));
+    let line = "\n13 examples of more than 4 rows are left out\n";
+    assert!(ended.stderr.contains(line), "{}", ended.stderr);
+}
+
 #[test]
 fn a_run_goes_on_with_the_same_bytes_at_any_number_of_threads() {
     let place = Place::new();
@@ -258,7 +285,18 @@ fn what_is_wrong_is_said_in_one_line() {
         assert_one_line(&ended.stderr, part);
         assert!(!place.path("no").exists(), "{arguments} left a folder");
     }
+    // Which of three columns without names are text and label, nobody knows.
+    let bare: String = reviews().lines().skip(1).map(|line| format!("7\t{line}\n")).collect();
+    place.write("bare.tsv", bare);
+    let train = format!("train classify --data bare.tsv --no-header {SMALL} --steps 1");
+    let ended = place.run(&format!("{train} --out no"));
+    let part = "--no-header: bare.tsv has 3 columns; say by their numbers which to read: --columns";
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert_one_line(&ended.stderr, part);
+    place.done(&format!("{train} --columns 2,3 --out bare"));
     place.done(&format!("train classify --data reviews.tsv {SMALL} --steps 1 --out run"));
+    let ended = place.run("evaluate run --data bare.tsv --no-header");
+    assert_one_line(&ended.stderr, part);
     assert_one_line(
         &place.run("evaluate run --data other.tsv").stderr,
         "other.tsv:2: \"sideways\"",

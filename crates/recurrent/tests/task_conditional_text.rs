@@ -164,6 +164,8 @@ fn what_is_wrong_is_said_in_a_line() {
     refused(&place, "evaluate run --shuffle-tokens", 2, message);
     place.write("other.csv", "label,text\nmid,aab\n");
     refused(&place, "evaluate run --data other.csv", 1, "other.csv:2: ");
+    let message = "no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&place, &format!("{TRAIN} --min-count 1000 --out no"), 1, message);
     let message = "--bidirectional: what writes cannot read what it has not written yet";
     refused(&place, &format!("{TRAIN} --bidirectional --out no"), 2, message);
     let message = "builtin:dates: is not texts with labels; there is builtin:labels";

@@ -78,6 +78,39 @@ fn words_are_what_the_file_says() {
     assert_eq!(place.done("predict run --input line.txt"), "is/VERB\n");
 }
 
+/// A tag that the training never had is wrong, counts in no loss, and its span is missed.
+#[test]
+fn an_unknown_tag_is_a_wrong_one() {
+    let place = Place::new();
+    let sentence = "ann\tB-PER\nsleeps\tO\n\nbob\tB-PER\nsings\tO\n\n";
+    place.write("spans.txt", sentence.repeat(40));
+    let train = TRAIN.replace("tagged.txt", "spans.txt");
+    place.done(&format!("{train} --valid spans.txt --epochs 8 --out run"));
+    place.write("known.txt", sentence);
+    place.write("more.txt", "ann\tB-LOC\nsleeps\tI-LOC\n\nbob\tB-PER\nsings\tO\n");
+    let json = |name: &str| -> Value {
+        serde_json::from_str(&place.done(&format!("evaluate run --data {name} --json"))).unwrap()
+    };
+    let [known, more] = ["known.txt", "more.txt"].map(json);
+    assert_eq!([&known["span_f1"], &known["accuracy"]], [1.0, 1.0], "{known}");
+    assert!(known.get("unknown_tags").is_none(), "{known}");
+    // Two spans are told and two are true, and one is right.
+    assert_eq!([&more["span_f1"], &more["accuracy"]], [0.5, 0.5], "{more}");
+    assert_eq!(more["unknown_tags"], 2, "{more}");
+    assert!(more["loss"].as_f64().is_some_and(|loss| loss < 0.5), "{more}");
+    let told = place.done("evaluate run --data more.txt");
+    assert!(told.contains("2 tags are none of the training's, and count as wrong"), "{told}");
+
+    place.write("none.txt", "ann\tNAME\nsleeps\tVERB\n");
+    let ended = place.run("evaluate run --data none.txt --json");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let part = "none.txt: none of its tags is known to the model; the first is \"NAME\", and it \
+                knows \"B-PER\", \"O\"";
+    assert_one_line(&ended.stderr, part);
+    let ended = place.run(&format!("{train} --valid none.txt --out other"));
+    assert_one_line(&ended.stderr, "none.txt: none of its tags is known");
+}
+
 #[test]
 fn a_run_in_two_parts_and_at_any_thread_count_writes_the_same_bytes() {
     let place = place();
@@ -101,6 +134,11 @@ fn what_is_wrong_is_said_in_one_line() {
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
     for (arguments, code, part) in [
         ("train tag --data flat.txt --out out", 1, "flat.txt"),
+        (
+            "train tag --data tagged.txt --min-count 1000 --out out",
+            1,
+            "tagged.txt: no token occurs 1000 times, so the vocabulary is empty; lower --min-count",
+        ),
         ("train tag --data columns.txt --out out", 1, "columns.txt:2"),
         ("train tag --data builtin:sentiment --out out", 1, "builtin:sentiment"),
         ("train tag --pool mean --out out", 2, "--pool: tag has no such option"),

@@ -145,8 +145,8 @@ fn every_kind_of_model_and_feed_runs() {
         "--attention general --input-feeding --bidirectional --cell gru",
         "--attention additive --reverse-source --num-layers 2 --dropout 0.2 --one-hot",
         "--feed dummy --tokens byte",
-        "--feed output --tokens word --min-count 2",
-        "--teacher-forcing 0.5 --max-length 3",
+        "--feed output --tokens word",
+        "--teacher-forcing 0.5 --max-length 3 --min-count 2",
     ]
     .iter()
     .enumerate()
@@ -198,6 +198,9 @@ fn what_is_wrong_is_said_in_a_line() {
     ] {
         refused(&place, &format!("{TRAIN} {options} --out no"), 2, part);
     }
+    let part =
+        "pairs.tsv: no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&place, &format!("{TRAIN} --min-count 1000 --out no"), 1, part);
     // 36 of all sources have four characters.
     let ended = place.run(&format!("{TRAIN} --valid pairs.tsv --max-length 3 --steps 1 --out run"));
     let line = "\n36 pairs of more than 3 characters are left out\n";

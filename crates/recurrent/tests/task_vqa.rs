@@ -79,7 +79,53 @@ fn an_unknown_answer_is_a_wrong_one() {
     let [known, more] = ["known", "more"]
         .map(|name| json(&place.done(&format!("evaluate run --data {name}.tsv --json"))));
     assert_eq!(known["loss"], more["loss"]);
+    assert_eq!([&known["unknown_answers"], &more["unknown_answers"]], [&Value::Null, &1.into()]);
+    let told = place.done("evaluate run --data more.tsv");
+    let line = "1 answer is none of the training's, and counts as wrong";
+    assert!(told.contains(line), "{told}");
     assert_eq!(known["accuracy"].as_f64().unwrap(), 2.0 * more["accuracy"].as_f64().unwrap());
+    // Of answers that are all unknown there is no loss.
+    place.write("none.tsv", table("red0.png\twhat colour is it?\tpurple\n"));
+    let ended = place.run("evaluate run --data none.tsv --json");
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""));
+    let part = "none.tsv: none of its answers is known to the model; the first is \"purple\", and it \
+                knows \"blue\", \"green\", \"no\", \"red\", \"yes\"";
+    assert_one_line(&ended.stderr, part);
+}
+
+/// However often an image is named, and however: it is learnt from or judged on.
+#[test]
+fn equal_images_are_on_one_side() {
+    let place = Place::new();
+    let mut table = "image\tquestion\tanswer\n".to_owned();
+    for (name, colour) in shades(&place, 0..10) {
+        std::fs::copy(place.path(&name), place.path(&format!("copy-{name}"))).unwrap();
+        for spelling in [name.clone(), format!("./{name}"), format!("copy-{name}")] {
+            table += &format!("{spelling}\twhat colour is it?\t{colour}\n");
+        }
+    }
+    place.write("all.tsv", table);
+    let ended = place.run("train vqa --data all.tsv --hidden-size 4 --steps 1 --out run");
+    // A tenth of 30 images, each with three rows.
+    assert!(ended.stderr.contains("81 questions to learn from, 9 held out"), "{}", ended.stderr);
+    let one = "copy-red0.png\twhat colour is it?\tred\n./red0.png\twhat colour is it?\tblue\n";
+    place.write("one.tsv", format!("image\tquestion\tanswer\n{one}"));
+    let ended = place.run("train vqa --data one.tsv --epochs 1 --out no");
+    assert_one_line(&ended.stderr, "one.tsv: ");
+    assert!(ended.stderr.contains("image"), "{}", ended.stderr);
+}
+
+/// The question alone is known by its words, however they are spaced.
+#[test]
+fn a_question_is_known_by_its_words() {
+    let place = place();
+    let train = "image\tquestion\tanswer\nred0.png\tis it?\tyes\nred1.png\tis it?\tyes\n\
+                 red2.png\twhat is it?\tred\nred3.png\twhat is it?\tred\nred4.png\twhat is it?\tred\n";
+    place.write("words.tsv", train);
+    place.done("train vqa --data words.tsv --valid words.tsv --hidden-size 4 --steps 1 --out run");
+    place.write("spaced.tsv", "image\tquestion\tanswer\nred0.png\tis  it ?\tyes\n");
+    let report = json(&place.done("evaluate run --data spaced.tsv --json"));
+    assert_eq!(report["question_only_accuracy"], 1.0, "{report}");
 }
 
 #[test]
@@ -133,6 +179,9 @@ fn what_is_no_use_is_refused_with_a_reason() {
     refused(train, 1, "one.tsv: the only label is \"yes\"");
     refused(&format!("{TRAIN} --fusion mean --out other"), 2, "invalid value 'mean'");
     refused(&format!("{TRAIN} --feed truth --out other"), 2, "--feed: vqa has no such option");
+    let part =
+        "train.tsv: no token occurs 1000 times, so the vocabulary is empty; lower --min-count";
+    refused(&format!("{TRAIN} --min-count 1000 --out other"), 1, part);
     let part = "--max-length: every question of train.tsv has more than 2 words; raise it";
     refused(&format!("{TRAIN} --max-length 2 --out other"), 2, part);
     let ended = place.run(&format!("{TRAIN} --max-length 4 --steps 1 --out short"));

@@ -69,6 +69,30 @@ impl Labels {
             DataError::at(name, line, Problem::UnknownLabel { label: label.to_owned(), known })
         })
     }
+
+    /// Checks that of labels to be judged on, in the data that a person named so, at least one is
+    /// known; `what` is what a message calls one.
+    ///
+    /// # Errors
+    /// [`DataError::NoneKnown`].
+    pub fn require_any<'a>(
+        &self,
+        what: &'static str,
+        name: &str,
+        labels: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), DataError> {
+        let mut labels = labels.into_iter();
+        match labels.next() {
+            Some(first) if self.number(first).is_none() => {
+                if labels.any(|label| self.number(label).is_some()) {
+                    return Ok(());
+                }
+                let (name, known) = (name.to_owned(), problem::list(&self.names));
+                Err(DataError::NoneKnown { name, what, first: problem::quote(first), known })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl From<Labels> for Vec<String> {

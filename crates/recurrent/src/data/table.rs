@@ -127,6 +127,15 @@ pub fn column_names(source: &Source, columns: &Columns) -> Result<Vec<String>, D
     Ok(names.into_iter().map(|name| name.into_owned()).collect())
 }
 
+/// How many columns a table has.
+///
+/// # Errors
+/// [`DataError`] when the file is not a table.
+pub fn column_count(source: &Source, columns: &Columns) -> Result<usize, DataError> {
+    let text = source.read_text()?;
+    Ok(Grid::parse(&source.to_string(), &text, Format::of(source)?, columns.header)?.width)
+}
+
 /// Where the wanted columns are, from 0.
 fn choose(
     grid: &Grid,

@@ -1,6 +1,6 @@
 //! Plain text for a language model: a training part and a held-out part, as token numbers.
 
-use super::{DataError, Source, TokenKind, Vocabulary, words};
+use super::{DataError, Source, TokenKind, Vocabulary, require_tokens, words};
 
 /// How many streams the evaluation reads side by side. Each must have something to predict, so a
 /// held-out text needs one token more than this.
@@ -35,10 +35,7 @@ impl Corpus {
     ) -> Result<Corpus, DataError> {
         Corpus::build(data, valid, kind, |text| {
             let vocabulary = Vocabulary::learn(kind, text, min_count);
-            if vocabulary.len() == 1 {
-                return Err(DataError::EmptyVocabulary { name: data.to_string(), min_count });
-            }
-            Ok(vocabulary)
+            require_tokens(&data.to_string(), vocabulary, min_count)
         })
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
@@ -23,7 +24,7 @@ use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, as_written, bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Boundaries, DataError, Row, Source, TokenKind, Vocabulary};
+use crate::data::{Boundaries, DataError, Row, Source, TokenKind, Vocabulary, require_tokens};
 use crate::options::groups::{FEEDING, TABLE, TOKENS};
 use crate::options::{Options, ScheduleKind, usage};
 use crate::run::thousands;
@@ -76,19 +77,16 @@ pub type Caption = TaskModel<Settings, Codec, ImageCaptioner>;
 /// An image with a caption, as a person wrote it.
 struct Written {
     picture: Picture,
-    /// What names the image in a file.
-    key: String,
+    /// The same for equal images in a file, so that none is on both sides of a split.
+    key: Arc<str>,
     caption: String,
 }
 
 fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Written>> {
     match source {
         Source::Builtin(Builtin::Captions) => {
-            let written = |(drawing, caption)| Written {
-                picture: drawn(&drawing),
-                key: String::new(),
-                caption,
-            };
+            let written =
+                |(drawing, caption)| Written { picture: drawn(&drawing), key: "".into(), caption };
             Ok(builtin::captions(builtin::SEED, part).into_iter().map(written).collect())
         }
         Source::Builtin(_) => {
@@ -97,8 +95,8 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
         }
         Source::Path(_) => {
             let rows = read_table(source, &["image", "caption"], options)?;
-            let written = |(picture, row): (Picture, Row)| {
-                let [key, caption] = row.cells.try_into().expect("two columns");
+            let written = |(picture, key, row): (Picture, Arc<str>, Row)| {
+                let [_, caption] = row.cells.try_into().expect("two columns");
                 Written { picture, key, caption }
             };
             Ok(rows.into_iter().map(written).collect())
@@ -107,16 +105,17 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
 }
 
 impl Codec {
-    fn learn(captions: &[Written], settings: &Settings) -> Codec {
+    fn learn(name: &str, captions: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
         let Tokens { tokens, min_count, .. } = settings.tokens;
         let texts = || captions.iter().map(|written| written.caption.as_str());
         let words = Vocabulary::learn_all(tokens, texts(), min_count);
+        let words = require_tokens(name, words, min_count)?;
         let longest = texts().map(|text| words.encode_lossy(text).len()).max().unwrap_or(1);
         let mut counts = BTreeMap::<&str, usize>::new();
         texts().for_each(|text| *counts.entry(text).or_default() += 1);
         let usual = as_written(tokens, most_frequent(&counts).unwrap_or_default());
         let pictures = PictureCodec::learn(captions.iter().map(|written| &written.picture));
-        Codec { pictures, words, longest, usual }
+        Ok(Codec { pictures, words, longest, usual })
     }
 
     /// The examples of the data that a person named so.
@@ -225,7 +224,10 @@ impl Task for Caption {
         let (kind, most) = (settings.tokens.tokens, settings.tokens.max_length);
         let length = |written: &Written| kind.count(&written.caption);
         let left_out = keep_short((name, "caption"), &mut train, most, kind.plural(), length)?;
-        let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
+        let codec = match codec {
+            Some(codec) => codec,
+            None => Codec::learn(&name.display().to_string(), &train, settings)?,
+        };
         let train = codec.examples(name, train)?;
         let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
         Ok(Data { codec, train, held_out, left_out })

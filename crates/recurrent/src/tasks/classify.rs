@@ -156,12 +156,18 @@ impl Task for Classify {
             None => Kind::of(options.data_name()?, &columns)?,
         };
         kind.check(options)?;
-        let (train, held_out) = read_parts(
+        let (mut train, held_out) = read_parts(
             options,
             kind.key(),
             |source, part| kind.read(source, part, &columns),
             |written: &Written| &written.text,
         )?;
+        // First, so that what is left out teaches nothing.
+        let (data, tokens) = (options.data_name()?, settings.tokens.tokens);
+        let length = |written: &Written| kind.count(tokens, written);
+        let most = settings.tokens.max_length;
+        let left_out =
+            keep_short((data, "example"), &mut train, most, kind.plural(tokens), length)?;
         let codec = match codec {
             Some(codec) => codec,
             None => {
@@ -169,11 +175,7 @@ impl Task for Classify {
                 Codec::learn(options, &settings.tokens, kind, &train, same_file)?
             }
         };
-        let (mut train, held_out) = (codec.examples(&train)?, codec.examples(&held_out)?);
-        let ([_, unit], most) = (codec.step_name(), settings.tokens.max_length);
-        let length = |example: &Example| example.steps.count();
-        let left_out =
-            keep_short((options.data_name()?, "example"), &mut train, most, unit, length)?;
+        let (train, held_out) = (codec.examples(&train)?, codec.examples(&held_out)?);
         Ok(Data { codec, train, held_out, left_out })
     }
 
@@ -248,7 +250,7 @@ impl Task for Classify {
                 Steps::Rows(_) => &[],
             })
         };
-        let [_, plural] = self.codec.step_name();
+        let plural = vocabulary.kind().plural();
         let unknown = tokens().filter(|&&token| Some(token) == vocabulary.unknown()).count();
         let unknown = percent(unknown as f64 / tokens().count().max(1) as f64);
         let vectors = vectors.as_ref().map_or(String::new(), |vectors| {

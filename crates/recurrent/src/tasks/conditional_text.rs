@@ -15,7 +15,9 @@ use super::settings::{Learning, Network, Tokens};
 use super::writing::Writer;
 use super::{Data, Generate, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Boundaries, Columns, DataError, Labels, Source, Table, TokenKind, Vocabulary};
+use crate::data::{
+    Boundaries, Columns, DataError, Labels, Source, Table, TokenKind, Vocabulary, require_tokens,
+};
 use crate::options::{Options, ScheduleKind, groups, usage};
 use crate::run::thousands;
 
@@ -97,7 +99,9 @@ impl Codec {
     fn learn(name: &str, texts: &[Written], tokens: &Tokens) -> anyhow::Result<Codec> {
         let labels = Labels::learn(name, texts.iter().map(|written| written.label.as_str()))?;
         let all = || texts.iter().map(|written| written.text.as_str());
-        let tokens = Vocabulary::learn_all(tokens.tokens, all(), tokens.min_count);
+        let Tokens { tokens: kind, min_count, .. } = *tokens;
+        let tokens = Vocabulary::learn_all(kind, all(), min_count);
+        let tokens = require_tokens(name, tokens, min_count)?;
         let longest = all().map(|text| tokens.encode_lossy(text).len()).max().unwrap_or(0);
         Ok(Codec { tokens, labels, longest })
     }

@@ -196,6 +196,20 @@ pub fn largest(numbers: &[f32]) -> u32 {
     best as u32
 }
 
+/// How many targets are none of the training's; none if that is none.
+pub fn unknown(targets: &[u32]) -> Option<usize> {
+    let unknown = targets.iter().filter(|&&target| target == loss::IGNORED).count();
+    (unknown > 0).then_some(unknown)
+}
+
+/// What a report says of so many unknown targets; `what` is one.
+pub fn unknown_remark(what: &str, count: usize) -> String {
+    match count {
+        1 => format!("1 {what} is none of the training's, and counts as wrong"),
+        _ => format!("{} {what}s are none of the training's, and count as wrong", thousands(count)),
+    }
+}
+
 /// A share as people read it: `93.1 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)

@@ -55,6 +55,13 @@ impl Picture {
         }
     }
 
+    /// The same for equal pictures, whatever they are called.
+    pub fn key(&self) -> String {
+        let mut fingerprint = Fingerprint::default();
+        take_in(&mut fingerprint, [self]);
+        format!("{:016x}", fingerprint.value())
+    }
+
     /// Whether they are one and the same, not only alike.
     fn is(&self, other: &Picture) -> bool {
         match (self, other) {
@@ -65,7 +72,8 @@ impl Picture {
     }
 }
 
-/// The rows of a table whose first wanted column holds images or features.
+/// The rows of a table whose first wanted column holds images or features, each with the
+/// [key](Picture::key) of its picture.
 ///
 /// # Errors
 /// [`DataError`] if it is no such table, or an image cannot be read.
@@ -73,18 +81,24 @@ pub fn read_table(
     source: &Source,
     wanted: &[&'static str],
     options: &Options,
-) -> Result<Vec<(Picture, Row)>, DataError> {
+) -> Result<Vec<(Picture, Arc<str>, Row)>, DataError> {
     let table = Table::read(source, wanted, &columns(options))?;
-    let pictures: Vec<Picture> = match Pictures::read(source, &table, 0)? {
+    let keyed = |picture: Picture| {
+        let key = Arc::from(picture.key());
+        (picture, key)
+    };
+    let pictures: Vec<(Picture, Arc<str>)> = match Pictures::read(source, &table, 0)? {
         Pictures::Images { images, of_row } => {
-            let images: Vec<Arc<Image>> = images.into_iter().map(Arc::new).collect();
-            of_row.into_iter().map(|index| Picture::Image(images[index].clone())).collect()
+            let images = images.into_iter().map(|image| keyed(Picture::Image(Arc::new(image))));
+            let images: Vec<_> = images.collect();
+            of_row.into_iter().map(|index| images[index].clone()).collect()
         }
         Pictures::Features { vectors, .. } => {
-            vectors.into_iter().map(|vector| Picture::Features(vector.into())).collect()
+            vectors.into_iter().map(|vector| keyed(Picture::Features(vector.into()))).collect()
         }
     };
-    Ok(pictures.into_iter().zip(table.rows).collect())
+    let row = |((picture, key), row)| (picture, key, row);
+    Ok(pictures.into_iter().zip(table.rows).map(row).collect())
 }
 
 /// A drawing as an image.

@@ -17,12 +17,12 @@ use serde_json::json;
 
 use super::examples::{
     EVALUATION_BATCH, Fingerprint, Guesses, accuracy, largest, most_frequent, percent, read_parts,
-    read_test,
+    read_test, unknown, unknown_remark,
 };
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary};
+use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
@@ -90,7 +90,9 @@ impl Codec {
     fn learn(name: &str, sentences: &[Written], settings: &Settings) -> anyhow::Result<Codec> {
         let tokens = || sentences.iter().flat_map(|sentence| &sentence.tokens);
         let tags = || sentences.iter().flat_map(|sentence| &sentence.tags);
-        let words = Vocabulary::of_words(tokens().map(String::as_str), settings.tokens.min_count);
+        let min_count = settings.tokens.min_count;
+        let words = Vocabulary::of_words(tokens().map(String::as_str), min_count);
+        let words = require_tokens(name, words, min_count)?;
         let labels = Labels::learn(name, tags().map(String::as_str))?;
         let mut counts: HashMap<u32, BTreeMap<u32, usize>> = HashMap::new();
         let mut all: BTreeMap<u32, usize> = BTreeMap::new();
@@ -116,15 +118,16 @@ impl Codec {
         self.words.number(token).or(self.words.unknown()).unwrap_or_default()
     }
 
-    fn examples(&self, sentences: Vec<Written>) -> Vec<Example> {
+    /// The examples of the data that a person named so.
+    fn examples(&self, name: &Path, sentences: Vec<Written>) -> anyhow::Result<Vec<Example>> {
+        let tags = sentences.iter().flat_map(|sentence| &sentence.tags);
+        self.tags.require_any("tag", &name.display().to_string(), tags.map(String::as_str))?;
         let tag = |tag: &String| self.tags.number(tag).unwrap_or(loss::IGNORED);
-        sentences
-            .into_iter()
-            .map(|Written { tokens, tags, .. }| Example {
-                tokens: tokens.iter().map(|token| self.token(token)).collect(),
-                tags: tags.iter().map(tag).collect(),
-            })
-            .collect()
+        let example = |Written { tokens, tags, .. }: Written| Example {
+            tokens: tokens.iter().map(|token| self.token(token)).collect(),
+            tags: tags.iter().map(tag).collect(),
+        };
+        Ok(sentences.into_iter().map(example).collect())
     }
 }
 
@@ -199,16 +202,18 @@ impl Task for Tag {
     ) -> anyhow::Result<Data<Self>> {
         let (train, held_out) =
             read_parts(options, "sentence", read, |sentence: &Written| &sentence.text)?;
+        let name = options.data_name()?;
         let codec = match codec {
             Some(codec) => codec,
-            None => Codec::learn(&options.data_name()?.display().to_string(), &train, settings)?,
+            None => Codec::learn(&name.display().to_string(), &train, settings)?,
         };
-        let (train, held_out) = (codec.examples(train), codec.examples(held_out));
+        let train = codec.examples(name, train)?;
+        let held_out = codec.examples(options.valid.as_deref().unwrap_or(name), held_out)?;
         Ok(Data { codec, train, held_out, left_out: None })
     }
 
     fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<Example>> {
-        Ok(self.codec.examples(read_test(data, read)?))
+        self.codec.examples(data, read_test(data, read)?)
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ManyToMany> {
@@ -272,13 +277,15 @@ impl Task for Tag {
             true_ones.extend_from_slice(&window.targets);
         });
         // A tag that the training never saw cannot be right.
-        let known = true_ones.iter().filter(|&&tag| tag != loss::IGNORED).count();
+        let unknown_tags = unknown(&true_ones);
+        let known = true_ones.len() - unknown_tags.unwrap_or_default();
         Ok(TagReport {
             accuracy: accuracy(&guesses.predicted, &true_ones),
             most_frequent_tag_accuracy: accuracy(&usual, &true_ones),
             loss: guesses.loss / known as f64,
             tokens: true_ones.len(),
             span_f1: self.span_f1(compute, parameters, examples),
+            unknown_tags,
         })
     }
 
@@ -330,7 +337,8 @@ fn config(settings: &Settings, words: usize, tags: usize) -> ManyToManyConfig {
 }
 
 impl Tag {
-    /// F1 of whole spans, where tags are those of spans: `O`, `B-...`, `I-...`.
+    /// F1 of whole spans, where tags are those of spans: `O`, `B-...`, `I-...`. Neighbours with
+    /// tags that the training never saw are a span that is missed.
     fn span_f1(
         &self,
         compute: &Compute,
@@ -342,7 +350,8 @@ impl Tag {
             return None;
         }
         let (mut right, mut both) = (0, 0);
-        let name = |tag: u32| if tag == loss::IGNORED { "O" } else { self.codec.tags.name(tag) };
+        let name =
+            |tag: u32| if tag == loss::IGNORED { UNKNOWN } else { self.codec.tags.name(tag) };
         self.for_each_batch(compute, parameters, examples, |window, logits| {
             for sequence in 0..window.lengths.batch() {
                 let columns: Vec<usize> = (0..window.lengths.length(sequence))
@@ -360,6 +369,9 @@ impl Tag {
         Some(if both == 0 { 1.0 } else { 2.0 * right as f64 / both as f64 })
     }
 }
+
+/// In the place of a tag that the training never saw: no tag has a line end.
+const UNKNOWN: &str = "I-\n";
 
 /// The spans of a sentence: kind, first token, token after the last. An `I-` of another kind than
 /// the span before begins one of its own, as in CoNLL's evaluation.
@@ -389,6 +401,9 @@ pub struct TagReport {
     /// F1 of whole spans, where tags are of the form `B-...`, `I-...`, `O`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub span_f1: Option<f64>,
+    /// How many tokens have a tag that the training never saw, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_tags: Option<usize>,
 }
 
 impl Report for TagReport {
@@ -411,6 +426,7 @@ impl Report for TagReport {
         if self.accuracy <= self.most_frequent_tag_accuracy {
             lines.push(("remark", "no better than the most frequent tag of each token".into()));
         }
+        lines.extend(self.unknown_tags.map(|count| ("remark", unknown_remark("tag", count))));
         lines
     }
 }

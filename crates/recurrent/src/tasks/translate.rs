@@ -25,7 +25,9 @@ use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, as_written, bleu, counts_in_bleu, exact_match};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary};
+use crate::data::{
+    Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary, require_tokens,
+};
 use crate::options::{Options, ScheduleKind, groups, usage};
 use crate::run::thousands;
 
@@ -96,13 +98,15 @@ fn read(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<Wr
 }
 
 impl Codec {
-    fn learn(pairs: &[Written], tokens: &Tokens) -> Codec {
+    fn learn(name: &Path, pairs: &[Written], tokens: &Tokens) -> anyhow::Result<Codec> {
         let Tokens { tokens: kind, min_count, .. } = *tokens;
         let side = |side: usize| pairs.iter().map(move |pair: &Written| pair[side].as_str());
-        let source = Vocabulary::learn_all(kind, side(0), min_count);
-        let target = Vocabulary::learn_all(kind, side(1), min_count);
+        let name = name.display().to_string();
+        let vocabulary =
+            |at| require_tokens(&name, Vocabulary::learn_all(kind, side(at), min_count), min_count);
+        let (source, target) = (vocabulary(0)?, vocabulary(1)?);
         let longest = side(1).map(|text| target.encode_lossy(text).len()).max().unwrap_or(0);
-        Codec { source, target, longest }
+        Ok(Codec { source, target, longest })
     }
 
     fn examples(&self, pairs: Vec<Written>) -> Vec<Example> {
@@ -303,7 +307,10 @@ impl Task for Translate {
         let longer = |pair: &Written| pair.iter().map(|text| kind.count(text)).max().unwrap_or(0);
         let left_out =
             keep_short((options.data_name()?, "pair"), &mut train, most, kind.plural(), longer)?;
-        let codec = codec.unwrap_or_else(|| Codec::learn(&train, &settings.tokens));
+        let codec = match codec {
+            Some(codec) => codec,
+            None => Codec::learn(options.data_name()?, &train, &settings.tokens)?,
+        };
         let (train, held_out) = (codec.examples(train), codec.examples(held_out));
         Ok(Data { codec, train, held_out, left_out })
     }

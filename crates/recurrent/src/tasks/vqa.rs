@@ -5,7 +5,7 @@
 //! the same words had most often in the training, an unknown one the most frequent answer of all.
 //! What the model has above it, it has from looking.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::examples::{
     EVALUATION_BATCH, Fingerprint, Guesses, accuracy, keep_short, most_frequent, percent,
-    read_parts, read_test,
+    read_parts, read_test, unknown, unknown_remark,
 };
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
@@ -30,7 +30,7 @@ use super::pictures::{
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Ranking, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Drawing, Part};
-use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary};
+use crate::data::{DataError, Labels, Row, Source, TokenKind, Vocabulary, require_tokens};
 use crate::options::groups::{TABLE, TOKENS};
 use crate::options::{FusionKind, Options, ScheduleKind, usage};
 use crate::run::thousands;
@@ -61,8 +61,8 @@ pub struct Codec {
     /// The tokens of questions.
     words: Vocabulary,
     answers: Labels,
-    /// The most frequent answer of every question.
-    usual: BTreeMap<String, u32>,
+    /// The tokens of every question, sorted, and its most frequent answer.
+    usual: Vec<(Vec<u32>, u32)>,
     /// The most frequent answer of all.
     usual_of_all: u32,
 }
@@ -84,8 +84,8 @@ pub type Vqa = TaskModel<Settings, Codec, ImageAnswerer>;
 /// An example as a person wrote it.
 struct Written {
     picture: Picture,
-    /// What names the image in a file.
-    key: String,
+    /// The same for equal images in a file, so that none is on both sides of a split.
+    key: Arc<str>,
     question: String,
     answer: String,
 }
@@ -99,7 +99,7 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
                 let shared = before.take().filter(|(last, _)| Arc::ptr_eq(last, &drawing));
                 let picture = shared.map_or_else(|| drawn(&drawing), |(_, picture)| picture);
                 before = Some((drawing, picture.clone()));
-                Written { picture, key: String::new(), question, answer }
+                Written { picture, key: "".into(), question, answer }
             };
             Ok(builtin::shapes(builtin::SEED, part).into_iter().map(written).collect())
         }
@@ -109,8 +109,8 @@ fn read(source: &Source, part: Part, options: &Options) -> anyhow::Result<Vec<Wr
         }
         Source::Path(_) => {
             let rows = read_table(source, &["image", "question", "answer"], options)?;
-            let written = |(picture, row): (Picture, Row)| {
-                let [key, question, answer] = row.cells.try_into().expect("three columns");
+            let written = |(picture, key, row): (Picture, Arc<str>, Row)| {
+                let [_, question, answer] = row.cells.try_into().expect("three columns");
                 Written { picture, key, question, answer }
             };
             Ok(rows.into_iter().map(written).collect())
@@ -123,18 +123,20 @@ impl Codec {
         let Tokens { tokens, min_count, .. } = settings.tokens;
         let questions = examples.iter().map(|written| written.question.as_str());
         let words = Vocabulary::learn_all(tokens, questions, min_count);
+        let words = require_tokens(name, words, min_count)?;
         let answers = examples.iter().map(|written| written.answer.as_str());
         let labels = Labels::learn(name, answers)?;
-        let mut counts: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
+        let mut counts: BTreeMap<Vec<u32>, BTreeMap<u32, usize>> = BTreeMap::new();
         let mut all: BTreeMap<u32, usize> = BTreeMap::new();
         for Written { question, answer, .. } in examples {
             let answer = labels.number(answer).unwrap_or_default();
+            let question = words.encode_lossy(question);
             *counts.entry(question).or_default().entry(answer).or_default() += 1;
             *all.entry(answer).or_default() += 1;
         }
         let most = |counts: &_| most_frequent(counts).unwrap_or_default();
-        let usual = |(&question, counts): (&&str, &_)| (question.to_owned(), most(counts));
-        let usual = counts.iter().map(usual).collect();
+        let usual =
+            counts.into_iter().map(|(question, counts)| (question, most(&counts))).collect();
         let pictures = PictureCodec::learn(examples.iter().map(|written| &written.picture));
         Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most(&all) })
     }
@@ -143,11 +145,16 @@ impl Codec {
     fn examples(&self, name: &Path, examples: Vec<Written>) -> anyhow::Result<Vec<Example>> {
         let name = name.display().to_string();
         self.pictures.require(&name, examples.first().map(|written| &written.picture))?;
-        let example = |Written { picture, question, answer, .. }: Written| Example {
-            picture,
-            question: self.words.encode_lossy(&question),
-            usual: self.usual.get(&question).copied().unwrap_or(self.usual_of_all),
-            answer: self.answers.number(&answer).unwrap_or(loss::IGNORED),
+        let answers = examples.iter().map(|written| written.answer.as_str());
+        self.answers.require_any("answer", &name, answers)?;
+        let example = |Written { picture, question, answer, .. }: Written| {
+            let question = self.words.encode_lossy(&question);
+            let usual = match self.usual.binary_search_by(|(known, _)| known.cmp(&question)) {
+                Ok(at) => self.usual[at].1,
+                Err(_) => self.usual_of_all,
+            };
+            let answer = self.answers.number(&answer).unwrap_or(loss::IGNORED);
+            Example { picture, question, usual, answer }
         };
         Ok(examples.into_iter().map(example).collect())
     }
@@ -345,12 +352,14 @@ impl Task for Vqa {
         let usual: Vec<u32> = examples.iter().map(|example| example.usual).collect();
         // An answer that the training never saw cannot be right.
         let answers: Vec<u32> = examples.iter().map(|example| example.answer).collect();
-        let known = answers.iter().filter(|&&answer| answer != loss::IGNORED).count();
+        let unknown_answers = unknown(&answers);
+        let known = answers.len() - unknown_answers.unwrap_or_default();
         Ok(VqaReport {
             accuracy: accuracy(&guesses.predicted, &answers),
             question_only_accuracy: accuracy(&usual, &answers),
             loss: guesses.loss / known as f64,
             examples: answers.len(),
+            unknown_answers,
         })
     }
 
@@ -407,6 +416,9 @@ pub struct VqaReport {
     pub loss: f64,
     /// How many questions were answered.
     pub examples: usize,
+    /// How many questions have an answer that the training never saw, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_answers: Option<usize>,
 }
 
 impl Report for VqaReport {
@@ -428,6 +440,7 @@ impl Report for VqaReport {
         if self.accuracy <= self.question_only_accuracy {
             lines.push(("remark", "no better than the question alone, without the image".into()));
         }
+        lines.extend(self.unknown_answers.map(|count| ("remark", unknown_remark("answer", count))));
         lines
     }
 }

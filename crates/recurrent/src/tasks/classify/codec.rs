@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bag_of_words::BagOfWords;
 use super::written::{Kind, Written};
-use crate::data::{DataError, Labels, TokenKind, Vocabulary, source, vectors};
+use crate::data::{Labels, TokenKind, Vocabulary, require_tokens, source, vectors};
 use crate::options::Options;
 use crate::tasks::settings::Tokens;
 
@@ -100,10 +100,7 @@ impl Codec {
         }
         let texts = || train.iter().map(|example| &*example.text);
         let vocabulary = Vocabulary::learn_all(settings.tokens, texts(), settings.min_count);
-        if vocabulary.len() == 1 {
-            let min_count = settings.min_count;
-            return Err(DataError::EmptyVocabulary { name, min_count }.into());
-        }
+        let vocabulary = require_tokens(&name, vocabulary, settings.min_count)?;
         let vectors = match &options.embeddings {
             None => None,
             Some(file) => {
@@ -140,16 +137,6 @@ impl Codec {
                     None => encoding,
                 },
             },
-        }
-    }
-
-    /// What a step is called, in the singular and the plural.
-    pub(super) fn step_name(&self) -> [&'static str; 2] {
-        match &self.steps {
-            StepCodec::Tokens { vocabulary, .. } => {
-                [vocabulary.kind().singular(), vocabulary.kind().plural()]
-            }
-            StepCodec::Rows(_) => ["row", "rows"],
         }
     }
 

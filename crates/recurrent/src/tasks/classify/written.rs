@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::builtin::{self, Builtin, Part};
 use crate::data::numbers::LabelledTable;
-use crate::data::table::column_names;
+use crate::data::table::{column_count, column_names};
 use crate::data::{Columns, DataError, Source, Table, TokenKind, source};
 use crate::options::{Options, usage};
 
@@ -55,6 +55,22 @@ impl Kind {
         match self {
             Kind::Text => "text",
             Kind::Series => "series",
+        }
+    }
+
+    /// What several steps of an example are called; those of a text are such tokens.
+    pub(super) fn plural(self, tokens: TokenKind) -> &'static str {
+        match self {
+            Kind::Text => tokens.plural(),
+            Kind::Series => "rows",
+        }
+    }
+
+    /// How many steps an example has.
+    pub(super) fn count(self, tokens: TokenKind, written: &Written) -> usize {
+        match self {
+            Kind::Text => tokens.count(&written.text),
+            Kind::Series => written.values.len() / written.features.len(),
         }
     }
 
@@ -111,7 +127,10 @@ fn texts(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<W
             let needed = "texts with labels; there are builtin:sentiment and builtin:labels";
             return Err(DataError::WrongBuiltin { name: source.to_string(), needed }.into());
         }
-        Source::Path(_) => {
+        Source::Path(path) => {
+            if !columns.header && columns.picked.is_none() && !path.is_dir() {
+                require_two_columns(source, columns)?;
+            }
             let rows = Table::read_labelled(source, columns)?.rows.into_iter();
             let row = |(line, cells): (usize, Vec<String>)| match <[String; 2]>::try_from(cells) {
                 Ok([text, label]) => written(line, text, label),
@@ -120,6 +139,17 @@ fn texts(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<W
             rows.map(|row| (row.line, row.cells)).map(row).collect()
         }
     })
+}
+
+/// Refuses to choose among columns that no header names.
+fn require_two_columns(source: &Source, columns: &Columns) -> anyhow::Result<()> {
+    match column_count(source, columns)? {
+        count if count > 2 => Err(usage(format!(
+            "--no-header: {source} has {count} columns; say by their numbers which to read: \
+             --columns TEXT,LABEL, or of series of numbers --columns SERIES,LABEL,FEATURE..."
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn series(source: &Source, columns: &Columns) -> anyhow::Result<Vec<Written>> {
