@@ -187,8 +187,7 @@ impl ImageAnswerer {
     ) {
         let ImageAnswererRecorded { image, answer } = recorded;
         let ImageTape { input, d_features } = image;
-        d_features.resize(self.image.output_size(), answer.outputs().columns());
-        d_features.as_mut_slice().fill(T::ZERO);
+        d_features.reset(self.image.output_size(), answer.outputs().columns());
         let into = d_features.as_mut();
         self.answer.backward(answer, compute, parameters, gradients, into, probe);
         self.image.backward(compute, parameters, input, d_features.as_ref(), gradients);

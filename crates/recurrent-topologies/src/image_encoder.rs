@@ -320,7 +320,7 @@ impl ImageEncoder {
         let d_projected = match &self.norm {
             None => d_features,
             Some(layer) => {
-                zero(d_projected, self.output_size(), batch);
+                d_projected.reset(self.output_size(), batch);
                 let into = d_projected.as_mut();
                 layer.backward(compute, parameters, norm, d_features, gradients, into);
                 d_projected.as_ref()
@@ -328,7 +328,7 @@ impl ImageEncoder {
         };
         let pooled = &stages[stages.len() - 1].pooled;
         let flat = Columns::new(pooled.as_slice(), self.linear.weight.columns(), batch);
-        zero(d_pooled, flat.rows(), batch);
+        d_pooled.reset(flat.rows(), batch);
         let d_flat = d_pooled.as_mut();
         self.linear.backward(compute, parameters, flat, d_projected, gradients, d_flat);
         d_pooled.resize(pooled.rows(), pooled.columns());
@@ -405,21 +405,15 @@ impl Stage {
                 *d *= relu_slope(y);
             }
         });
-        zero(d_convolved, pooled.rows(), patches.columns());
+        d_convolved.reset(pooled.rows(), patches.columns());
         let into = d_convolved.as_mut();
         max_pool_backward(compute, self.size, WINDOW, places, d_pooled.as_ref(), into);
 
         let d_x = wanted.then(|| {
-            zero(d_pooled, patches.rows() / (KERNEL * KERNEL), patches.columns());
+            d_pooled.reset(patches.rows() / (KERNEL * KERNEL), patches.columns());
             d_pooled.as_mut()
         });
         let d_y = d_convolved.as_ref();
         self.conv.backward(compute, parameters, self.size, patches, d_y, gradients, d_x);
     }
-}
-
-/// Makes `matrix` zeros of this shape.
-fn zero<T: Real>(matrix: &mut Matrix<T>, rows: usize, columns: usize) {
-    matrix.resize(rows, columns);
-    matrix.as_mut_slice().fill(T::ZERO);
 }

@@ -278,8 +278,8 @@ impl VisualQuestion {
         let AnswerTape { fusion, fused, hidden, logits, d_hidden, d_fused, d_question, .. } =
             answer;
         let batch = logits.columns();
-        zeros(d_fused, fused.rows(), batch);
-        zeros(d_question, question.output().rows(), batch);
+        d_fused.reset(fused.rows(), batch);
+        d_question.reset(question.output().rows(), batch);
 
         let d_y = logits.as_ref();
         match &self.hidden {
@@ -288,7 +288,7 @@ impl VisualQuestion {
                 self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
             }
             Some(layer) => {
-                zeros(d_hidden, hidden.rows(), batch);
+                d_hidden.reset(hidden.rows(), batch);
                 let (x, d_x) = (hidden.as_ref(), d_hidden.as_mut());
                 self.readout.backward(compute, parameters, x, d_y, gradients, d_x);
                 for (d, &y) in d_hidden.as_mut_slice().iter_mut().zip(hidden.as_slice()) {
@@ -306,9 +306,4 @@ impl VisualQuestion {
         let d_question = d_question.as_ref();
         self.question.backward(question, compute, parameters, d_question, gradients, probe);
     }
-}
-
-fn zeros<T: Real>(matrix: &mut Matrix<T>, rows: usize, columns: usize) {
-    matrix.resize(rows, columns);
-    matrix.as_mut_slice().fill(T::ZERO);
 }

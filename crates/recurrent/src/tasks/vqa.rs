@@ -204,7 +204,7 @@ fn config(
     answers: usize,
 ) -> ImageAnswererConfig {
     ImageAnswererConfig {
-        // A product of normalised features learns slower, and less.
+        // A product takes features as they are.
         image: pictures.input(&settings.image, false),
         question: settings.tokens.input(words),
         stack: settings.network.stack(),
