@@ -8,7 +8,7 @@ mod plan;
 use std::{
     fmt::Write as _,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Result, bail};
@@ -48,10 +48,10 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
     let root = workspace::root()?;
     // Uncommitted work is normal on a desk; on a fresh clone nothing is uncommitted.
     let dirty = git(&root, &["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
-    // Where packages were compiled before, this time in a new folder; `plan::package` says why.
-    let again = root.join("target/package").exists();
-    let packing = again.then(|| format!("target/package-{}", std::process::id()));
-    let steps = plan::steps(scope, &workspace::packages(&root)?, dirty, packing.as_deref());
+    // A folder that never was before; `plan::package` says why.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let packing = format!("target/package-{}-{}", now.as_nanos(), std::process::id());
+    let steps = plan::steps(scope, &workspace::packages(&root)?, dirty, &packing);
 
     let is_there = |tool: &Tool| tool.probe().succeeds_quietly(&root);
     let missing: Vec<Tool> = plan::tools(&steps).into_iter().filter(|t| !is_there(t)).collect();
@@ -81,10 +81,8 @@ pub(crate) fn run(scope: Scope) -> Result<()> {
         }
         outcomes.push((step.name, outcome));
     }
-    if let Some(folder) = packing {
-        // Not there if packing was not reached.
-        let _ = std::fs::remove_dir_all(root.join(folder));
-    }
+    // Not there if packing was not reached.
+    let _ = std::fs::remove_dir_all(root.join(packing));
     print!("{}", summary(&outcomes, start.elapsed()));
     for (name, outcome) in &outcomes {
         if let Outcome::Failed(_, command) = outcome {

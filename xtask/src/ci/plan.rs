@@ -78,12 +78,7 @@ pub(super) fn tools(steps: &[Step]) -> Vec<Tool> {
 ///
 /// `dirty` says that there are uncommitted changes, which `cargo package` otherwise refuses.
 /// `packing` is a folder to compile packages in, for [`package`].
-pub(super) fn steps(
-    scope: Scope,
-    packages: &[Package],
-    dirty: bool,
-    packing: Option<&str>,
-) -> Vec<Step> {
+pub(super) fn steps(scope: Scope, packages: &[Package], dirty: bool, packing: &str) -> Vec<Step> {
     let step = |name, action, tool| Step { name, action, tool };
     let cargo = |arguments: &[&str]| Action::Commands(vec![Invocation::cargo(arguments)]);
 
@@ -136,11 +131,13 @@ fn feature_matrix(packages: &[Package]) -> Vec<Invocation> {
 }
 
 /// Packs every crate that may be published and compiles it from its package, against the packages
-/// of the others; in a folder of their own if one is given.
+/// of the others, in the new folder `packing`.
 ///
-/// Cargo takes two packages of one name and version for the same, and does not look whether the
-/// second has other files: in a folder where packages were compiled before, it would compile those.
-fn package(packages: &[Package], dirty: bool, packing: Option<&str>) -> Invocation {
+/// Cargo takes two packages of one name and version for the same and does not look whether the
+/// second has other files. It keeps what it unpacked, by the folder that was packed in, among the
+/// sources of its home folder: where a folder of the same path was packed in before, even by a
+/// clone since removed, it would compile the packages of that time.
+fn package(packages: &[Package], dirty: bool, packing: &str) -> Invocation {
     let mut arguments = vec!["package", "--workspace"];
     for package in packages.iter().filter(|package| !package.is_public()) {
         arguments.extend(["--exclude", package.name.as_str()]);
@@ -148,9 +145,7 @@ fn package(packages: &[Package], dirty: bool, packing: Option<&str>) -> Invocati
     if dirty {
         arguments.push("--allow-dirty");
     }
-    if let Some(folder) = packing {
-        arguments.extend(["--target-dir", folder]);
-    }
+    arguments.extend(["--target-dir", packing]);
     Invocation::cargo(&arguments)
 }
 
@@ -168,14 +163,14 @@ mod tests {
     #[test]
     fn both_scopes_are_tidy() {
         for scope in [Scope::Quick, Scope::Whole] {
-            assert!(steps(scope, &[], false, None).iter().any(|step| step.action == Action::Tidy));
+            assert!(steps(scope, &[], false, "new").iter().any(|step| step.action == Action::Tidy));
         }
     }
 
     #[test]
     fn quick_is_the_beginning_of_the_whole() {
-        let quick = steps(Scope::Quick, &[], false, None);
-        assert!(steps(Scope::Whole, &[], false, None).starts_with(&quick));
+        let quick = steps(Scope::Quick, &[], false, "new");
+        assert!(steps(Scope::Whole, &[], false, "new").starts_with(&quick));
         assert_eq!(tools(&quick), [RUSTFMT, CLIPPY]);
     }
 
@@ -205,10 +200,9 @@ mod tests {
     #[test]
     fn private_crates_are_not_packaged() {
         let packages = [planted::package("recurrent"), private_package("xtask")];
-        let command = |dirty, packing| package(&packages, dirty, packing).to_string();
+        let command = |dirty| package(&packages, dirty, "new").to_string();
         let plain = "cargo package --workspace --exclude xtask";
-        assert_eq!(command(false, None), plain);
-        assert_eq!(command(true, None), format!("{plain} --allow-dirty"));
-        assert_eq!(command(false, Some("new")), format!("{plain} --target-dir new"));
+        assert_eq!(command(false), format!("{plain} --target-dir new"));
+        assert_eq!(command(true), format!("{plain} --allow-dirty --target-dir new"));
     }
 }
