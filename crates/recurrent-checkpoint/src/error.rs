@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -136,6 +136,39 @@ pub enum LoadError {
         /// What is wrong with its bytes.
         reason: FormatError,
     },
+    /// The file lies in a store, and is not what its name says.
+    #[error("{}: {}", path.display(), describe_step(*expected, *found))]
+    WrongStep {
+        /// The file.
+        path: PathBuf,
+        /// The step in its name, if there is one.
+        expected: Option<u64>,
+        /// The step that it holds, if it says.
+        found: Option<u64>,
+    },
+}
+
+impl LoadError {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. }
+            | Self::NotAFile { path }
+            | Self::Format { path, .. }
+            | Self::WrongStep { path, .. } => path,
+        }
+    }
+}
+
+fn describe_step(expected: Option<u64>, found: Option<u64>) -> String {
+    match (expected, found) {
+        (_, None) => "does not say which step it is of, so it was not saved here".to_owned(),
+        (None, Some(found)) => format!("is of step {found}"),
+        (Some(expected), Some(found)) => {
+            format!("is of step {found}, not {expected}; it was renamed or copied")
+        }
+    }
 }
 
 /// Why a checkpoint cannot be turned into bytes: it is larger than the format's bounds, which stand

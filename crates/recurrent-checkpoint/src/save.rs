@@ -12,6 +12,9 @@ use crate::storage::{Disk, Storage};
 /// Small pieces are gathered up to this many bytes before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// What the name of a file that is being written ends with.
+pub(crate) const SAVING: &str = ".saving";
+
 /// Replaces the file at `path` by `bytes`: after a crash or a power cut at any moment, what is
 /// there is the old file or the new one, whole. When this returns `Ok`, it is the new one.
 ///
@@ -90,7 +93,7 @@ fn places(path: &Path) -> io::Result<(&Path, PathBuf)> {
         _ => Path::new("."),
     };
     let mut temporary = OsString::from(name);
-    temporary.push(".saving");
+    temporary.push(SAVING);
     Ok((folder, path.with_file_name(temporary)))
 }
 
