@@ -28,4 +28,5 @@ pub use load::{SectionSummary, Summary, inspect};
 pub use lock::{Lock, LockError};
 pub use save::write_atomically;
 pub use section::{Data, Element, ElementType, Section};
+pub use storage::create_folder;
 pub use store::{Found, Saved, Store, StoreError, StoreWriter};

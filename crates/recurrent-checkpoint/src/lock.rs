@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The file that is locked. It is empty and stays: removing it while another process waits for it
-/// would leave two processes with a lock each.
+use crate::storage::is_at;
+
+/// The file that is locked. It is empty and stays.
 const NAME: &str = "writer.lock";
 
 /// The right to write to a folder, until it is dropped or its process ends, however it ends.
@@ -54,16 +55,27 @@ impl Lock {
             let text = "not a regular file; remove it";
             return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, text)));
         }
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { folder, _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held { folder }),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Lock { folder, _file: file })
+        loop {
+            let mut options = File::options();
+            let file =
+                options.write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held { folder }),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            // A holder may have removed it after it was opened here.
+            if is_at(&file, &path).map_err(failed)? {
+                return Ok(Lock { folder, _file: file });
+            }
         }
+    }
+
+    /// Gives the lock back and removes its file, where nothing came of the folder.
+    pub fn discard(self) {
+        // What cannot be removed does no harm: it is empty, and nobody holds it.
+        let _ = fs::remove_file(self.folder.join(NAME));
     }
 
     /// Whether `name` is that of the lock's file.

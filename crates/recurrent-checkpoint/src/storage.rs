@@ -83,6 +83,28 @@ impl Storage for Disk {
     }
 }
 
+/// Creates a folder, and those above it that are missing, so that a power cut does not take them
+/// away again with what was saved in them. A folder that is there already is fine.
+///
+/// # Errors
+/// The system's, when it refuses to create or to sync.
+pub fn create_folder(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref();
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+        .collect();
+    fs::create_dir_all(path)?;
+    for folder in missing {
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        Disk.sync_directory(parent)?;
+    }
+    Ok(())
+}
+
 /// Removes the temporary file of a writer that is gone.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let gone = |error: io::Error| match error.kind() {
@@ -118,7 +140,7 @@ fn is_claimed(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Whether `path` names the open `file`.
 #[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let open = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -130,7 +152,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Other systems give no identity of a file to compare.
 #[cfg(not(unix))]
-fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
     fs::exists(path)
 }
 

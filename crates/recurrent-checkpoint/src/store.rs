@@ -385,6 +385,19 @@ impl StoreWriter {
         self.save_to(&Disk, step, checkpoint, is_best)
     }
 
+    /// Saves the checkpoint of `step` as the best alone, where [`StoreWriter::save`] could not.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn save_best(
+        &mut self,
+        step: u64,
+        checkpoint: &mut Checkpoint<'_>,
+    ) -> Result<(), SaveError> {
+        checkpoint.metadata_mut().insert(STEP.to_owned(), step.to_string());
+        checkpoint.save(self.store.best_path())
+    }
+
     /// [`StoreWriter::save`] on any storage.
     pub(crate) fn save_to<S: Storage>(
         &mut self,
@@ -394,11 +407,13 @@ impl StoreWriter {
         is_best: bool,
     ) -> Result<Saved, SaveError> {
         checkpoint.metadata_mut().insert(STEP.to_owned(), step.to_string());
-        let best = match is_best.then(|| save_to(storage, checkpoint, &self.store.best_path())) {
-            Some(Err(error @ SaveError::NotCommitted { .. })) => return Err(error),
-            Some(saved) => saved,
-            None => Ok(()),
+        let best = match is_best {
+            true => save_to(storage, checkpoint, &self.store.best_path()),
+            false => Ok(()),
         };
+        if let Err(SaveError::NotCommitted { .. }) = best {
+            return best.map(|()| Saved::default());
+        }
         let newest = save_to(storage, checkpoint, &self.store.step_path(step));
         if !matches!(newest, Err(SaveError::NotCommitted { .. }))
             && let Err(place) = self.steps.binary_search(&step)

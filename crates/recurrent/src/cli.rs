@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage, 130 interrupted (after writing a checkpoint).
 
+mod advance;
 mod demo;
 mod drive;
 mod evaluate;
@@ -12,6 +13,7 @@ mod inspect;
 mod predict;
 mod resume;
 mod train;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -212,6 +212,9 @@ pub struct Options {
     /// Saves every so many steps [default: every 30 seconds, and after every epoch]
     #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
+    /// Keeps so many of the newest checkpoints, beside the best [default: 3]
+    #[arg(long, value_name = "COUNT")]
+    pub keep_last: Option<usize>,
     /// The task that a run's own file names; only to be checked.
     #[arg(skip)]
     pub task: Option<String>,
@@ -417,6 +420,7 @@ mod tests {
             seed: Some(22),
             threads: Some(23),
             checkpoint_every: Some(24),
+            keep_last: Some(2),
             task: Some("task".into()),
         };
         assert_eq!(Options::default().or(file.clone()).unwrap(), file);

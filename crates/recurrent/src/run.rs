@@ -6,6 +6,9 @@ pub use folder::RunFolder;
 pub mod metrics;
 pub use metrics::MetricsLog;
 
+pub mod saver;
+pub use saver::Saver;
+
 pub mod meter;
 
 #[cfg(feature = "cli")]

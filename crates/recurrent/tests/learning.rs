@@ -8,7 +8,7 @@ mod place;
 
 use std::fs;
 
-use place::{ALL, Place, TRAIN, assert_one_line};
+use place::{ALL, NEWEST, Place, TRAIN, assert_one_line};
 use serde_json::Value;
 
 /// The training with another learning rate.
@@ -61,7 +61,11 @@ fn a_killed_run_resumes_to_the_same_bytes_whatever_it_learns_by() {
         let mut child = place.start(&train, "killed", 4);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_ne!(place.read("killed/last.ckpt"), place.read("whole/last.ckpt"), "{options}");
+        assert_ne!(
+            place.read(&place.newest("killed")),
+            place.read(&place.newest("whole")),
+            "{options}"
+        );
         place.done("resume killed");
         place.assert_equal_runs("whole", "killed", &ALL);
     }
@@ -91,7 +95,7 @@ fn an_average_is_what_is_measured_kept_and_used() {
     assert_eq!(evaluated(&place, "run"), best);
     assert!(place.done("inspect run/best.ckpt").contains("average/rnn.weight_hh_l0"));
     // So is the last one, if there is no other.
-    fs::copy(place.path("run/last.ckpt"), place.path("run/best.ckpt")).unwrap();
+    fs::copy(place.path(&place.newest("run")), place.path("run/best.ckpt")).unwrap();
     assert_eq!(evaluated(&place, "run"), held_out(&lines[15]));
     place.done("generate run --length 10");
 }
@@ -125,7 +129,7 @@ fn patience_ends_a_run_and_more_of_it_goes_on() {
     place.done("resume run --patience 4");
     place.done(&format!("{all} --patience 4 --out patient"));
     // (The best checkpoint keeps the patience that it was written under.)
-    place.assert_equal_runs("patient", "run", &["last.ckpt", "metrics.jsonl"]);
+    place.assert_equal_runs("patient", "run", &[NEWEST, "metrics.jsonl"]);
     assert_eq!(evaluated(&place, "patient"), evaluated(&place, "run"));
     let config = String::from_utf8(place.read("run/config.toml")).unwrap();
     assert!(config.contains("patience = 4"), "{config}");

@@ -1,6 +1,8 @@
 //! A run's files and its reports: metrics cut at a checkpoint, plain progress lines, Ctrl-C.
 
-use recurrent::run::MetricsLog;
+use recurrent::run::saver::Snapshot;
+use recurrent::run::{MetricsLog, Saver};
+use recurrent_checkpoint::{Checkpoint, Lock, Store, StoreError};
 use serde::Serialize;
 use std::fs;
 
@@ -20,7 +22,8 @@ fn a_resumed_log_has_each_step_once() {
     let path = folder.path().join("metrics.jsonl");
     let mut log = MetricsLog::create(&path).unwrap();
     log.write(&line(1)).unwrap();
-    let at_checkpoint = log.sync().unwrap();
+    let at_checkpoint = log.length();
+    log.to_sync().sync().unwrap();
     assert_eq!(at_checkpoint, fs::metadata(&path).unwrap().len(), "written at once");
     log.write(&line(2)).unwrap();
     drop(log);
@@ -51,6 +54,74 @@ fn a_log_that_lost_lines_goes_on_after_its_last_whole_one() {
     fs::remove_file(&path).unwrap();
     let log = MetricsLog::resume(&path, 30).unwrap();
     assert_eq!((log.length(), log.missing()), (0, 30));
+}
+
+/// A snapshot of a step for a log with nothing in it.
+fn snapshot(step: u64, is_best: bool) -> Snapshot {
+    let mut checkpoint = Checkpoint::new("test");
+    checkpoint.insert("number", &[], [step]);
+    Snapshot { step, checkpoint, is_best, metrics: MetricsLog::in_memory().to_sync() }
+}
+
+#[test]
+fn a_saver_saves_beside_its_caller_and_says_how_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2).unwrap());
+    assert!(saver.poll().is_none() && saver.wait().is_none());
+    assert!(saver.save(snapshot(1, true)).is_none());
+    let first = saver.save(snapshot(2, false)).expect("the first ends before the second begins");
+    assert!(first.step == 1 && first.result.is_ok());
+    let second = saver.wait().unwrap();
+    assert!(second.step == 2 && second.result.is_ok());
+    assert!(saver.poll().is_none() && saver.wait().is_none());
+    assert_eq!(store.steps().unwrap(), [1, 2]);
+    // What is under way when it is dropped is saved.
+    saver.save(snapshot(3, false));
+    drop(saver);
+    assert_eq!((store.newest().unwrap().step, store.best().unwrap().step), (3, 1));
+    assert!(Lock::acquire(folder.path()).is_ok(), "the lock is held on");
+}
+
+#[test]
+fn a_best_state_that_could_not_be_saved_is_saved_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2).unwrap());
+    let mut save = |step, is_best| {
+        saver.save(snapshot(step, is_best));
+        saver.wait().unwrap().result.is_ok()
+    };
+    fs::create_dir(store.best_path()).unwrap();
+    assert!(!save(1, true));
+    // Without its best no later state is saved, which would count on it.
+    assert!(!save(2, false));
+    assert!(matches!(store.newest(), Err(StoreError::NothingWhole { .. })));
+    fs::remove_dir(store.best_path()).unwrap();
+    assert!(save(3, false));
+    assert_eq!((store.newest().unwrap().step, store.best().unwrap().step), (3, 1));
+
+    // A place that stays blocked holds up no other.
+    fs::create_dir(store.step_path(4)).unwrap();
+    assert!(!save(4, true));
+    assert!(save(5, false));
+    assert_eq!((store.newest().unwrap().step, store.best().unwrap().step), (5, 4));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn lines_that_cannot_be_written_wait_and_come_whole_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    // A disk that is always full.
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let mut log = MetricsLog::create(&path).unwrap();
+    log.write(&line(1)).unwrap();
+    log.write(&line(2)).unwrap();
+    let error = log.to_sync().sync().unwrap_err();
+    assert!(error.to_string().ends_with("metrics.jsonl: cannot write a line"), "{error}");
+    assert_eq!(log.waiting(), b"{\"step\":1,\"loss\":1.5}\n{\"step\":2,\"loss\":1.5}\n");
+    assert_eq!(log.length(), log.waiting().len() as u64);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{ALL, Ended, Place, assert_one_line};
+use place::{ALL, Ended, NEWEST, Place, assert_one_line};
 use serde_json::Value;
 
 const TRAIN: &str = "train conditional-text --data names.csv --hidden-size 16 --embedding-size 8 \
@@ -117,7 +117,7 @@ fn equal_runs_write_equal_bytes() {
     place.done(&format!("{train} --schedule constant --epochs 2 --out whole"));
     place.done(&format!("{train} --schedule constant --epochs 1 --out half"));
     place.done("resume half --epochs 2");
-    place.assert_equal_runs("whole", "half", &["last.ckpt", "best.ckpt"]);
+    place.assert_equal_runs("whole", "half", &[NEWEST, "best.ckpt"]);
     place.done(&format!("{TRAIN} --epochs 1 --feed dummy --out dummy"));
     place.done("generate dummy --label low");
     let message = "--prompt: a model with --feed dummy does not read what it wrote";

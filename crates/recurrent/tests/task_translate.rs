@@ -6,7 +6,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{ALL, Ended, Place, assert_one_line};
+use place::{ALL, Ended, NEWEST, Place, assert_one_line};
 use serde_json::Value;
 
 const TRAIN: &str = "train translate --data pairs.tsv --hidden-size 24 \
@@ -168,7 +168,7 @@ fn equal_runs_write_equal_bytes() {
     place.done(&format!("{train} --schedule constant --epochs 2 --out whole"));
     place.done(&format!("{train} --schedule constant --epochs 1 --out half"));
     place.done("resume half --epochs 2");
-    place.assert_equal_runs("whole", "half", &["last.ckpt", "best.ckpt"]);
+    place.assert_equal_runs("whole", "half", &[NEWEST, "best.ckpt"]);
 }
 
 #[test]

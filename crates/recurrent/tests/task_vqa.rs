@@ -142,7 +142,7 @@ fn a_run_that_goes_on_and_other_threads_give_the_same_bytes() {
         place.done(&format!("resume {name}-half --epochs 2"));
         place.assert_equal_runs(name, &format!("{name}-half"), &ALL[..2]);
     }
-    assert_ne!(place.read("sum/last.ckpt"), place.read("product/last.ckpt"));
+    assert_ne!(place.read(&place.newest("sum")), place.read(&place.newest("product")));
 }
 
 #[test]

@@ -111,11 +111,11 @@ fn require_no_other_run(folder: &Path) -> anyhow::Result<()> {
 /// Some lines from the model as it is.
 fn write(run: &Run<LanguageModel>) -> anyhow::Result<String> {
     let sampling = Sampling { temperature: 0.5, top_k: None, top_p: None };
-    let training = &run.training;
+    let training = &run.work.training;
     let mut writer = training.task.writer(
-        &run.compute,
+        &run.work.compute,
         training.trainer.evaluation_parameters().clone(),
-        Sampler::new(run.compute.level(), sampling).map_err(usage)?,
+        Sampler::new(run.work.compute.level(), sampling).map_err(usage)?,
         training.learning().seed,
     );
     let text = writer.write(&[], 400)?;

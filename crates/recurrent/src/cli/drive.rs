@@ -3,44 +3,62 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use recurrent_kernels::Compute;
+use recurrent_checkpoint::Lock;
 use recurrent_training::HeldOutReport;
-use serde::Serialize;
 
-use super::{Outcome, Task, print_line, remark, thousands};
-use crate::run::{Interrupt, MetricsLog, Progress, RunFolder};
+use super::advance::{Advance, EpochEnd, Work};
+use super::{Options, Outcome, Task, print_line, remark, thousands};
+use crate::run::saver::{Ended, Snapshot};
+use crate::run::{Interrupt, Progress, RunFolder, Saver};
+use crate::tasks::Training;
 use crate::tasks::settings::RunSchedule;
 use crate::tasks::training::has_exploded;
-use crate::tasks::{Data, Report, Training, checkpoint};
 
 /// Where no `--checkpoint-every` is given, a run saves this often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
-/// A line of metrics every so many steps.
-const MEASURE_EVERY: u64 = 50;
+/// And less often where saving holds up the training: it may take one part in so many of its time.
+const SAVING_SHARE: u32 = 100;
+/// Where no `--keep-last` is given, so many of the newest checkpoints are kept.
+const KEEP_LAST: usize = 3;
 
 /// A run under way.
 pub(super) struct Run<T: Task> {
     pub(super) folder: RunFolder,
-    pub(super) data: Data<T>,
-    pub(super) training: Training<T>,
-    pub(super) metrics: MetricsLog,
-    pub(super) compute: Compute,
-    pub(super) save_every: Option<u64>,
+    pub(super) work: Work<T>,
+    saver: Saver,
+    save_every: Option<u64>,
+    /// The step of the newest checkpoint.
+    saved: Option<u64>,
+    /// Why the last save failed, if it did.
+    failure: Option<String>,
+    /// There is a best checkpoint, or one is on its way.
+    has_best: bool,
     /// What the best state so far reached, if this process saw it.
-    pub(super) headline: Option<String>,
+    headline: Option<String>,
 }
 
-/// A line of `metrics.jsonl`. There is no time in it: equal runs write equal files.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case", tag = "event")]
-enum Measured<R> {
-    Step { step: u64, epoch: u64, loss: f64, learning_rate: f64, gradient_norm: f64, clipped: bool },
-    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: R, averaged: bool },
+impl<T: Task> Run<T> {
+    /// A run in `folder` that `lock` gives the right to write to.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or what a killed save left there not be removed.
+    pub(super) fn new(
+        folder: RunFolder,
+        lock: Lock,
+        work: Work<T>,
+        options: &Options,
+    ) -> anyhow::Result<Run<T>> {
+        let writer = folder.store().writer(lock, options.keep_last.unwrap_or(KEEP_LAST))?;
+        let saved = folder.store().steps()?.last().copied();
+        let has_best = folder.store().best_path().is_file();
+        let (saver, save_every) = (Saver::new(writer), options.checkpoint_every);
+        Ok(Run { folder, work, saver, save_every, saved, failure: None, has_best, headline: None })
+    }
 }
 
 /// Says what is trained, and on what.
 pub(super) fn describe<T: Task>(run: &Run<T>, quiet: bool) {
-    let Run { training, compute, data, .. } = run;
+    let Work { training, compute, data, .. } = &run.work;
     remark(
         quiet,
         format!(
@@ -64,12 +82,13 @@ pub(super) fn drive<T: Task>(mut run: Run<T>, quiet: bool) -> anyhow::Result<Out
     let interrupt = Interrupt::install().context("cannot take over Ctrl-C")?;
     let mut progress = Progress::new(quiet);
     let outcome = train_loop(&mut run, &interrupt, &mut progress)?;
-    let (steps, folder) = (run.training.trainer.steps(), run.folder.path().display().to_string());
+    let (steps, folder) =
+        (run.work.training.trainer.steps(), run.folder.path().display().to_string());
     if let Outcome::Interrupted = outcome {
         remark(quiet, format!("stopped at step {steps}; go on with `recurrent resume {folder}`"));
         return Ok(outcome);
     }
-    let best = run.training.best;
+    let best = run.work.training.best;
     if best.is_infinite() {
         bail!("no held-out loss was a number; the model in {folder} is of no use");
     }
@@ -85,99 +104,133 @@ pub(super) fn train_loop<T: Task>(
     interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> anyhow::Result<Outcome> {
-    let total = run.training.total_steps();
-    progress.start(total, run.training.trainer.steps(), run.training.task.unit());
+    let training = &run.work.training;
+    progress.start(training.total_steps(), training.trainer.steps(), training.task.unit());
     let (mut saved, mut epoch_began) = (Instant::now(), Instant::now());
-    let mut epoch_units = 0;
-    while !run.training.is_over() {
-        let epoch = run.training.epoch();
-        let report = match run.training.step(&run.data.train) {
-            Ok(report) => report,
+    let (mut save_after, mut epoch_units) = (SAVE_EVERY, 0);
+    let mut outcome = Outcome::Done;
+    while !run.work.training.is_over() {
+        let Advance { step, epoch, ended } = match run.work.advance() {
+            Ok(advance) => advance,
             Err(error) => {
                 progress.finish();
-                let saved = match run.folder.last().is_file() {
-                    true => "; the last checkpoint is as it was",
-                    false => "",
-                };
-                return Err(anyhow!("{error}{saved}"));
+                run.wait_for_save(progress);
+                let kept = run.saved.map(|step| format!("; the state after step {step} is kept"));
+                return Err(anyhow!("{error}{}", kept.unwrap_or_default()));
             }
         };
-        epoch_units += report.loss.count;
-        progress.step(report.loss.mean(), report.loss.count);
-        if report.step.is_multiple_of(MEASURE_EVERY) {
-            run.metrics.write(&Measured::<T::Report>::Step {
-                step: report.step,
-                epoch,
-                loss: report.loss.mean(),
-                learning_rate: report.learning_rate,
-                gradient_norm: report.gradient_norm,
-                clipped: report.clipped,
-            })?;
-        }
-        if run.training.at_epoch_end() {
-            let line =
-                end_epoch(run, epoch, epoch_began.elapsed(), epoch_units, report.learning_rate)?;
-            progress.message(&line);
-            (saved, epoch_began, epoch_units) = (Instant::now(), Instant::now(), 0);
-        } else if interrupt.is_requested()
-            || run.save_every.map_or(saved.elapsed() >= SAVE_EVERY, |n| report.step % n == 0)
-        {
-            save(run, false)?;
+        epoch_units += step.loss.count;
+        progress.step(step.loss.mean(), step.loss.count);
+        let now = Instant::now();
+        let is_due = match run.save_every {
+            Some(steps) => step.step.is_multiple_of(steps),
+            None => now - saved >= save_after,
+        };
+        if ended.is_some() || interrupt.is_requested() || is_due {
+            // Saved even if every loss is NaN: a run without a best model would be of no use.
+            let is_best = ended.as_ref().is_some_and(|end| end.seen.is_best || !run.has_best);
+            run.save(is_best, progress)?;
             saved = Instant::now();
+            save_after = SAVE_EVERY.max((saved - now) * SAVING_SHARE);
+            if let Some(end) = ended {
+                let speed = epoch_units as f64 / (now - epoch_began).as_secs_f64();
+                progress.message(&line(run, epoch, &end, is_best, speed, step.learning_rate));
+                (epoch_began, epoch_units) = (Instant::now(), 0);
+                if end.seen.is_best {
+                    run.headline = Some(end.headline);
+                }
+            }
+        } else if let Some(ended) = run.saver.poll() {
+            run.note(ended, progress);
         }
-        if interrupt.is_requested() && !run.training.is_over() {
-            progress.finish();
-            return Ok(Outcome::Interrupted);
+        if interrupt.is_requested() && !run.work.training.is_over() {
+            outcome = Outcome::Interrupted;
+            break;
         }
     }
     progress.finish();
-    Ok(Outcome::Done)
+    run.wait_for_save(progress);
+    // Until here a save that failed was tried again with the next.
+    let Some(failure) = &run.failure else { return Ok(outcome) };
+    let folder = run.folder.path().display();
+    bail!(match run.saved {
+        Some(step) => format!(
+            "{failure}; the run is saved up to step {step}: with the cause mended, `recurrent \
+             resume {folder}` makes the other steps again"
+        ),
+        None => format!("{failure}; nothing of the run is saved"),
+    })
 }
 
-/// Measures, logs and saves after an epoch, whose last step had `learning_rate`; gives the line to
-/// show.
-fn end_epoch<T: Task>(
-    run: &mut Run<T>,
-    epoch: u64,
-    elapsed: Duration,
-    units: usize,
-    learning_rate: f64,
-) -> anyhow::Result<String> {
-    let parameters = run.training.trainer.evaluation_parameters();
-    let report = run.training.task.evaluate(&run.compute, parameters, &run.data.held_out)?;
-    let (loss, headline) = (report.loss(), report.headline());
-    let train_loss = run.training.epoch_loss.mean();
-    let step = run.training.trainer.steps();
-    let averaged = run.training.trainer.averages();
-    run.metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out: report, averaged })?;
-    // Saved even if every loss is NaN: a run without a best model would be of no use.
-    let seen = run.training.trainer.observe_held_out(loss);
-    let is_best = seen.is_best || !run.folder.best().is_file();
-    if seen.is_best {
-        run.training.best = loss;
-        run.headline = Some(headline.clone());
+impl<T: Task> Run<T> {
+    /// Hands a copy of the state to whoever writes it, and goes on.
+    fn save(&mut self, is_best: bool, progress: &mut Progress) -> anyhow::Result<()> {
+        self.wait_for_save(progress);
+        let checkpoint = self.work.snapshot(self.work.metrics.length())?;
+        let (step, metrics) = (self.work.training.trainer.steps(), self.work.metrics.to_sync());
+        self.saver.save(Snapshot { step, checkpoint, is_best, metrics });
+        self.has_best |= is_best;
+        Ok(())
     }
-    save(run, is_best)?;
+
+    fn wait_for_save(&mut self, progress: &mut Progress) {
+        if let Some(ended) = self.saver.wait() {
+            self.note(ended, progress);
+        }
+    }
+
+    /// Takes note of how a save ended. The run goes on in any case: a disk that is full now may
+    /// have room in a minute.
+    fn note(&mut self, Ended { step, result }: Ended, progress: &mut Progress) {
+        self.failure = None;
+        match result {
+            Ok(saved) => {
+                for (path, error) in saved.not_removed {
+                    progress.message(&format!("cannot remove {}: {error}", path.display()));
+                }
+            }
+            Err(error) if error.is_uncertain() => progress.message(&error.to_string()),
+            Err(error) => {
+                progress.message(&format!("{error}; the next save tries again"));
+                self.failure = Some(error.to_string());
+                return;
+            }
+        }
+        self.saved = Some(step);
+    }
+}
+
+/// What an epoch brought, for a person to read.
+fn line<T: Task>(
+    run: &Run<T>,
+    epoch: u64,
+    end: &EpochEnd,
+    is_best: bool,
+    speed: f64,
+    learning_rate: f64,
+) -> String {
+    let EpochEnd { train_loss, held_out_loss: loss, headline, seen } = end;
+    let training = &run.work.training;
     let mut line = format!(
         "epoch {epoch}/{}: loss {train_loss:.4}, held-out loss {loss:.4} ({headline}), {} {}/s",
-        run.training.learning().epochs,
-        thousands((units as f64 / elapsed.as_secs_f64()) as usize),
-        run.training.task.unit(),
+        training.learning().epochs,
+        thousands(speed as usize),
+        training.task.unit(),
     );
     if !is_best {
         line.push_str("; no better than before");
     }
-    if has_exploded(loss, run.training.task.guessing()) {
+    if has_exploded(*loss, training.task.guessing()) {
         line.push_str("; far worse than guessing");
         if T::IN_ORDER {
             line.push_str(": the state grows over long texts");
         }
     }
-    for remark in changes(&run.training, seen, learning_rate) {
+    for remark in changes(training, *seen, learning_rate) {
         line.push_str("; ");
         line.push_str(&remark);
     }
-    Ok(line)
+    line
 }
 
 /// What changes with the epoch that has just ended, for a person to read.
@@ -206,15 +259,4 @@ fn changes<T: Task>(
 /// A number with four digits at most.
 fn short(number: f64) -> f64 {
     format!("{number:.3e}").parse().unwrap_or(number)
-}
-
-/// Writes `last.ckpt`, and `best.ckpt` too if this is the best state so far.
-fn save<T: Task>(run: &mut Run<T>, is_best: bool) -> anyhow::Result<()> {
-    let length = run.metrics.sync()?;
-    let checkpoint = checkpoint::save(&run.training, length, T::fingerprint(&run.data))?;
-    if is_best {
-        checkpoint.save(run.folder.best())?;
-    }
-    checkpoint.save(run.folder.last())?;
-    Ok(())
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use recurrent_cells::Parameters;
+use recurrent_checkpoint::Found;
 
-use super::resume::{name_the_other, run_data, run_task};
+use super::resume::{name_skipped, run_data, run_task};
 use super::{Options, Outcome, RunArgument, Task, print_line, remark, with_task};
 use crate::data::{Source, source};
 use crate::options::compute;
@@ -47,10 +48,17 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
     with_task!(run_task(&folder, &options)?, T => evaluate::<T>(folder, options, arguments, quiet))
 }
 
-/// The model to use: that of the best checkpoint, or of the last where no epoch has ended yet.
-pub(super) fn load_model<T: Task>(folder: &RunFolder) -> anyhow::Result<(T, Parameters<f32>)> {
-    let file = folder.model()?;
-    checkpoint::load_model(&file).map_err(|error| name_the_other::<T>(error, &file, &folder.last()))
+/// The model to use, and the checkpoint that it is from: the best, or the newest where no epoch has
+/// ended yet. A person is told if damaged ones were passed over.
+pub(super) fn load_model<T: Task>(
+    folder: &RunFolder,
+    quiet: bool,
+) -> anyhow::Result<(Found, T, Parameters<f32>)> {
+    let found = folder.best()?;
+    name_skipped(&found, quiet);
+    let (task, parameters) = checkpoint::load_model(&found.checkpoint)
+        .with_context(|| found.path.display().to_string())?;
+    Ok((found, task, parameters))
 }
 
 fn evaluate<T: Task>(
@@ -60,8 +68,7 @@ fn evaluate<T: Task>(
     quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let compute = compute(arguments.threads)?;
-    let file = folder.model()?;
-    let (task, parameters) = load_model::<T>(&folder)?;
+    let (found, task, parameters) = load_model::<T>(&folder, quiet)?;
     let mut examples = match &arguments.data {
         Some(data) => {
             options.columns = arguments.columns.or(options.columns);
@@ -79,9 +86,8 @@ fn evaluate<T: Task>(
             let (settings, codec) = (task.current(), task.codec().clone());
             let data = run_data::<T>(&folder, &options, settings, codec)?;
             // Other data are split elsewhere: what is held out now may have been learnt from.
-            let head = checkpoint::read_head::<T>(&file)?;
-            let fingerprint = checkpoint::fingerprint(&head.checkpoint)
-                .with_context(|| file.display().to_string())?;
+            let fingerprint = checkpoint::fingerprint(&found.checkpoint)
+                .with_context(|| found.path.display().to_string())?;
             if fingerprint != T::fingerprint(&data) {
                 bail!(
                     "{}: the data are not those that the run was trained on, so what is held out \
@@ -95,7 +101,7 @@ fn evaluate<T: Task>(
     if arguments.shuffle_tokens {
         task.shuffle_tokens(&mut examples, arguments.seed)?;
     }
-    remark(quiet, file.display());
+    remark(quiet, found.path.display());
     let report = task.evaluate(&compute, &parameters, &examples)?;
     let shuffled_by = arguments.shuffle_tokens.then_some(arguments.seed);
     if arguments.json {

@@ -7,55 +7,110 @@ use clap::Args;
 use recurrent_checkpoint::{Summary, inspect};
 use serde_json::json;
 
-use super::{Outcome, print_line, thousands};
-use crate::run::RunFolder;
+use super::{Options, Outcome, print_line, thousands};
+use crate::run::{MetricsLog, RunFolder, metrics::Extent};
+use crate::tasks::checkpoint;
 
 #[derive(Args)]
 pub(super) struct Arguments {
     /// A checkpoint, or the folder of a run.
     #[arg(value_name = "FILE-OR-RUN")]
     path: PathBuf,
-    /// Prints one JSON object a checkpoint.
+    /// Prints one JSON object a file.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let Arguments { path, json } = arguments;
-    let files = if path.is_dir() {
-        let folder = RunFolder::open(&path)?;
-        let files: Vec<PathBuf> =
-            [folder.last(), folder.best()].into_iter().filter(|file| file.is_file()).collect();
-        if files.is_empty() {
-            bail!("{}: nothing has been saved yet", path.display());
-        }
-        files
-    } else {
-        vec![path]
+    // One file that cannot be read does not hide the others.
+    let faults = match path.is_dir() {
+        true => inspect_run(&RunFolder::open(&path)?, json)?,
+        false => inspect_file(&path, json, true)?.into_iter().collect(),
     };
-    // One that cannot be read does not hide the other.
-    let mut faults = Vec::new();
-    for file in &files {
-        let summary = match inspect(file) {
-            Ok(summary) => summary,
-            Err(error) => {
-                faults.push(error.to_string());
-                continue;
-            }
-        };
-        if json {
-            print_json(file, &summary)?
-        } else {
-            print_text(file, &summary)?
-        }
-        if let Some(section) = summary.sections.iter().find(|section| !section.intact) {
-            faults.push(format!("{}: damaged: section `{}`", file.display(), section.name));
-        }
-    }
     if !faults.is_empty() {
         bail!(faults.join("; "));
     }
     Ok(Outcome::Done)
+}
+
+/// Shows a run: the newest checkpoint in full, of the others that they are whole, and what belongs
+/// to them. Gives what is wrong.
+fn inspect_run(folder: &RunFolder, json: bool) -> anyhow::Result<Vec<String>> {
+    let files = folder.store().files()?;
+    if files.is_empty() {
+        bail!("{}: nothing has been saved yet", folder.path().display());
+    }
+    let mut faults = Vec::new();
+    let newest = folder.newest().ok();
+    for file in &files {
+        let in_full = newest.as_ref().is_none_or(|newest| newest.path == *file);
+        faults.extend(inspect_file(file, json, in_full)?);
+    }
+    if let Err(error) = Options::read(&folder.config()) {
+        faults.push(format!("{error:#}"));
+    }
+    let needed = newest.and_then(|newest| checkpoint::metrics_length(&newest.checkpoint).ok());
+    faults.extend(inspect_metrics(folder, needed, json)?);
+    Ok(faults)
+}
+
+/// Shows a checkpoint; gives what is wrong with it.
+fn inspect_file(file: &Path, json: bool, in_full: bool) -> anyhow::Result<Option<String>> {
+    let summary = match inspect(file) {
+        Ok(summary) => summary,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    if json {
+        print_json(file, &summary)?
+    } else {
+        print_text(file, &summary, in_full)?
+    }
+    let damaged = summary.sections.iter().find(|section| !section.intact);
+    Ok(damaged.map(|section| format!("{}: damaged: section `{}`", file.display(), section.name)))
+}
+
+/// Shows the metrics, of which the newest checkpoint needs the first `needed` bytes; gives what is
+/// wrong.
+fn inspect_metrics(
+    folder: &RunFolder,
+    needed: Option<u64>,
+    json: bool,
+) -> anyhow::Result<Option<String>> {
+    let file = folder.metrics();
+    let Extent { lines, whole_bytes, bytes } = match MetricsLog::extent(&file) {
+        Ok(extent) => extent,
+        Err(error) => return Ok(Some(format!("{error}: {}", error.source))),
+    };
+    let needed = needed.unwrap_or(0);
+    if json {
+        print_line(json!({
+            "file": file.display().to_string(),
+            "kind": "metrics",
+            "lines": lines,
+            "bytes": bytes,
+            "whole_bytes": whole_bytes,
+            "needed_bytes": needed,
+            "intact": whole_bytes >= needed,
+        }))?;
+    } else {
+        let ahead = match bytes.checked_sub(needed) {
+            None | Some(0) => String::new(),
+            Some(ahead) => format!(
+                "; {} of them are of steps after the newest checkpoint, which `resume` makes again",
+                thousands(ahead as usize)
+            ),
+        };
+        let (lines, bytes) = (thousands(lines), thousands(bytes as usize));
+        print_line(format!("{}: {lines} lines, {bytes} bytes{ahead}", file.display()))?;
+    }
+    Ok((whole_bytes < needed).then(|| {
+        format!(
+            "{}: has {whole_bytes} bytes of whole lines, and the newest checkpoint counts on \
+             {needed}; `resume` goes on without those that are lost",
+            file.display()
+        )
+    }))
 }
 
 fn print_json(file: &Path, summary: &Summary) -> anyhow::Result<()> {
@@ -83,9 +138,13 @@ fn print_json(file: &Path, summary: &Summary) -> anyhow::Result<()> {
     }))
 }
 
-fn print_text(file: &Path, summary: &Summary) -> anyhow::Result<()> {
+fn print_text(file: &Path, summary: &Summary, in_full: bool) -> anyhow::Result<()> {
     let bytes = thousands(summary.file_bytes as usize);
-    print_line(format!("{}: {}, {bytes} bytes", file.display(), summary.kind))?;
+    let state = if summary.is_intact() { "whole" } else { "DAMAGED" };
+    print_line(format!("{}: {}, {bytes} bytes, {state}", file.display(), summary.kind))?;
+    if !in_full && summary.is_intact() {
+        return Ok(());
+    }
     for (name, value) in &summary.metadata {
         let (shown, rest) = value.split_at(value.floor_char_boundary(240));
         let more = if rest.is_empty() { "" } else { " ..." };

@@ -1,12 +1,13 @@
 //! `resume`: goes on, bit for bit, where a run stopped.
 
-use std::path::Path;
-
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use recurrent_checkpoint::Found;
 
+use super::advance::Work;
 use super::drive::{Run, describe, drive};
 use super::train::write_config;
+use super::verify::verify;
 use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, with_task};
 use crate::run::{MetricsLog, RunFolder};
 use crate::tasks::checkpoint::{self, Head, Resumed};
@@ -25,6 +26,10 @@ pub(super) struct Arguments {
     /// Threads; they change the speed and no bit [default: as before]
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
+    /// First replays the last so many steps, from a checkpoint before them, and goes on only if
+    /// every bit is as it was saved
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..))]
+    verify: Option<u64>,
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
@@ -35,7 +40,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
 
 /// The task of a run.
 pub(super) fn run_task(folder: &RunFolder, options: &Options) -> anyhow::Result<TaskName> {
-    folder.model()?;
     let name = options.task.as_deref().unwrap_or_default();
     TaskName::from_name(name)
         .ok_or_else(|| anyhow!("{}: there is no task named `{name}`", folder.config().display()))
@@ -49,8 +53,12 @@ fn resume<T: Task>(
 ) -> anyhow::Result<Outcome> {
     options.threads = arguments.threads.or(options.threads);
     let compute = options.compute()?;
-    let Head { checkpoint: file, mut settings, codec } = checkpoint::read_head::<T>(&folder.last())
-        .map_err(|error| name_the_other::<T>(error, &folder.last(), &folder.best()))?;
+    // Held to the end, and taken before anything is read: nobody else changes it then.
+    let lock = folder.lock()?;
+    let newest = folder.newest()?;
+    name_skipped(&newest, quiet);
+    let Head { mut settings, codec } = checkpoint::read_head::<T>(&newest.checkpoint)
+        .with_context(|| newest.path.display().to_string())?;
     let began = settings.learning().clone();
     // A default may have been another when the run began.
     let learning_rate = options.learning_rate.or(Some(began.learning_rate));
@@ -77,8 +85,8 @@ fn resume<T: Task>(
     learning.patience = arguments.patience.or(options.patience).or(learning.patience);
     learning.check().map_err(usage)?;
     let data = run_data::<T>(&folder, &options, &settings, codec)?;
-    let resumed = checkpoint::resume::<T>(&file, settings, compute.clone(), &data)
-        .with_context(|| folder.last().display().to_string())?;
+    let resumed = checkpoint::resume::<T>(&newest.checkpoint, settings, compute.clone(), &data)
+        .with_context(|| newest.path.display().to_string())?;
     let Resumed { training, metrics_length, fingerprint } = resumed;
     if fingerprint != T::fingerprint(&data) {
         bail!(
@@ -87,6 +95,16 @@ fn resume<T: Task>(
             options.data_name()?.display()
         );
     }
+    let data = match arguments.verify {
+        None => data,
+        Some(steps) => {
+            let data = verify(&folder, &newest, steps, &compute, data)?;
+            if training.is_over() {
+                return Ok(Outcome::Done);
+            }
+            data
+        }
+    };
     if training.trainer.steps() >= training.total_steps() {
         bail!(usage(format!(
             "{}: the run is finished after {} steps; ask for more epochs than {} with --epochs",
@@ -113,10 +131,9 @@ fn resume<T: Task>(
     if metrics.missing() > 0 {
         remark(quiet, format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
     }
-    let (save_every, headline) = (options.checkpoint_every, None);
-    let run = Run { folder, data, training, metrics, compute, save_every, headline };
+    let run = Run::new(folder, lock, Work { data, training, metrics, compute }, &options)?;
     describe(&run, quiet);
-    let steps = run.training.trainer.steps() as usize;
+    let steps = run.work.training.trainer.steps() as usize;
     remark(quiet, format!("goes on after step {}", thousands(steps)));
     drive(run, quiet)
 }
@@ -138,16 +155,15 @@ fn first_difference(
     Some(format!(" ({name} was {} and is {})", value(began_with, name), value(given, name)))
 }
 
-/// What to do about a checkpoint that cannot be used, if the run's other one can.
-pub(super) fn name_the_other<T: Task>(
-    error: anyhow::Error,
-    file: &Path,
-    other: &Path,
-) -> anyhow::Error {
-    if file == other || checkpoint::read_head::<T>(other).is_err() {
-        return error;
+/// Says which checkpoints were passed over because they are damaged, and what is used instead.
+pub(super) fn name_skipped(found: &Found, quiet: bool) {
+    for error in &found.skipped {
+        remark(quiet, error);
     }
-    anyhow!("{error:#}; `cp {} {}` goes back to one that is whole", other.display(), file.display())
+    if !found.skipped.is_empty() {
+        let (file, step) = (found.path.display(), thousands(found.step as usize));
+        remark(quiet, format!("uses {file} instead, of step {step}"));
+    }
 }
 
 /// Reads a run's own data again.

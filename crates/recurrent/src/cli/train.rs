@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use recurrent_checkpoint::write_atomically;
 use recurrent_training::OptimizerConfig;
 
+use super::advance::Work;
 use super::drive::{Run, describe, drive};
 use super::{Options, Outcome, Task, TaskName, remark, usage};
 use crate::data::source;
@@ -102,19 +103,20 @@ pub(super) fn start<T: Task>(
         }
     }
     let was_there = out.exists();
-    let folder = RunFolder::create(out, force)?;
+    let (folder, lock) = RunFolder::create(out, force)?;
     options.seed = Some(training.learning().seed);
-    write_config(&folder, &options).inspect_err(|_| {
+    if let Err(error) = write_config(&folder, &options) {
         // A start that failed leaves no folder of ours behind; one that holds anything stays.
         if !was_there {
+            lock.discard();
             let _ = std::fs::remove_dir(out);
         }
-    })?;
+        return Err(error);
+    }
     let metrics = MetricsLog::create(folder.metrics())?;
-    let (save_every, headline) = (options.checkpoint_every, None);
-    let run = Run { folder, data, training, metrics, compute, save_every, headline };
+    let run = Run::new(folder, lock, Work { data, training, metrics, compute }, &options)?;
     describe(&run, quiet);
-    for line in remarks(&run.training, &options) {
+    for line in remarks(&run.work.training, &options) {
         remark(quiet, line);
     }
     Ok(run)

@@ -31,7 +31,7 @@ pub const LEARNING: &[&str] = &[
     "seed",
 ];
 /// How the program works.
-pub const RUN: &[&str] = &["threads", "checkpoint-every"];
+pub const RUN: &[&str] = &["threads", "checkpoint-every", "keep-last"];
 
 /// What a decoder reads while it learns.
 pub const FEEDING: &[&str] = &["feed", "teacher-forcing", "forcing-schedule", "forcing-steps"];

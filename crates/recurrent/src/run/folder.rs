@@ -1,20 +1,24 @@
 //! The folder of a run: what lies in it, and when it may be written.
 //!
 //! ```text
-//! config.toml     the options, as `train --config` reads them
-//! metrics.jsonl   what was measured, one JSON object a line
-//! last.ckpt       the newest state: `resume` goes on from here
-//! best.ckpt       the state with the lowest loss on held-out data: to be used
+//! config.toml           the options, as `train --config` reads them
+//! metrics.jsonl         what was measured, one JSON object a line
+//! step-000000500.ckpt   the state after a step; the newest few are kept, `resume` goes on from here
+//! best.ckpt             the state with the lowest loss on held-out data: to be used
+//! writer.lock           empty; locked while a process writes here
 //! ```
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use recurrent_checkpoint::{Found, Lock, LockError, Store, StoreError, create_folder};
+
 /// The folder of a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    store: Store,
 }
 
 /// Why a folder cannot be used.
@@ -61,11 +65,17 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// The run has no checkpoint.
-    #[error("{}: nothing has been saved yet; train again with --force", path.display())]
+    #[error("{}: nothing has been saved yet; train again", path.display())]
     NothingSaved {
         /// The folder.
         path: PathBuf,
     },
+    /// Another process writes there.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// No checkpoint can be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system refuses.
     #[error("{}: cannot {action}", path.display())]
     Failed {
@@ -80,43 +90,49 @@ pub enum FolderError {
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
-const LAST: &str = "last.ckpt";
-const BEST: &str = "best.ckpt";
 
 impl RunFolder {
-    /// A new, empty run. With `force`, a run that is there makes way; anything else stays.
+    fn at(path: &Path) -> RunFolder {
+        RunFolder { path: path.to_owned(), store: Store::new(path) }
+    }
+
+    /// A new, empty run, and the right to write to it. One that saved nothing makes way, with
+    /// `force` one that did; anything else stays.
     ///
     /// # Errors
     /// [`FolderError`] if something is there, or the system refuses.
-    pub fn create(path: &Path, force: bool) -> Result<RunFolder, FolderError> {
-        let folder = RunFolder { path: path.to_owned() };
+    pub fn create(path: &Path, force: bool) -> Result<(RunFolder, Lock), FolderError> {
+        let folder = RunFolder::at(path);
         let failed =
             |action| move |source| FolderError::Failed { path: path.to_owned(), action, source };
         if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir() && !path.is_dir()) {
             return Err(FolderError::NotARun { path: path.to_owned(), what: "a file" });
         }
-        fs::create_dir_all(path).map_err(failed("create the folder"))?;
-        let entries = fs::read_dir(path).map_err(failed("read the folder"))?;
-        if entries.count() > 0 {
-            if !folder.config().is_file() {
+        create_folder(path).map_err(failed("create the folder"))?;
+        for entry in fs::read_dir(path).map_err(failed("read the folder"))? {
+            let name = entry.map_err(failed("read the folder"))?.file_name();
+            if !folder.config().is_file() && !Store::is_named(&name) {
                 let what = "not empty and not a run";
                 return Err(FolderError::NotARun { path: path.to_owned(), what });
             }
-            if !force {
-                return Err(FolderError::Occupied { path: path.to_owned() });
-            }
-            // Only what a run writes; a person's own files stay.
-            for file in [folder.config(), folder.metrics(), folder.last(), folder.best()] {
-                match fs::remove_file(&file) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        let action = "remove the old file";
-                        return Err(FolderError::Failed { path: file, action, source });
-                    }
-                    _ => {}
+        }
+        let lock = Lock::acquire(path)?;
+        let checkpoints = folder.store.files()?;
+        if !checkpoints.is_empty() && !force {
+            return Err(FolderError::Occupied { path: path.to_owned() });
+        }
+        // Only what a run writes; a person's own files stay. The checkpoints go first: a folder
+        // without any is that of a run that saved nothing.
+        for file in checkpoints.into_iter().chain([folder.metrics(), folder.config()]) {
+            match fs::remove_file(&file) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    let action = "remove the old file";
+                    return Err(FolderError::Failed { path: file, action, source });
                 }
+                _ => {}
             }
         }
-        Ok(folder)
+        Ok((folder, lock))
     }
 
     /// The run at `path`.
@@ -124,7 +140,7 @@ impl RunFolder {
     /// # Errors
     /// [`FolderError`] if there is none.
     pub fn open(path: &Path) -> Result<RunFolder, FolderError> {
-        let folder = RunFolder { path: path.to_owned() };
+        let folder = RunFolder::at(path);
         let path = path.to_owned();
         match fs::metadata(&path) {
             Ok(_) if folder.config().is_file() => Ok(folder),
@@ -137,15 +153,41 @@ impl RunFolder {
         }
     }
 
-    /// The checkpoint to use: the best, or the last where no epoch has ended yet.
+    /// Takes the right to write to the run.
     ///
     /// # Errors
-    /// [`FolderError::NothingSaved`] if nothing has been saved yet.
-    pub fn model(&self) -> Result<PathBuf, FolderError> {
-        [self.best(), self.last()]
-            .into_iter()
-            .find(|file| file.is_file())
-            .ok_or_else(|| FolderError::NothingSaved { path: self.path.clone() })
+    /// [`FolderError::Locked`] if another process holds it.
+    pub fn lock(&self) -> Result<Lock, FolderError> {
+        Ok(Lock::acquire(&self.path)?)
+    }
+
+    /// The newest checkpoint that is whole: where the run goes on.
+    ///
+    /// # Errors
+    /// [`FolderError::NothingSaved`], or [`FolderError::Store`] if there are only damaged ones.
+    pub fn newest(&self) -> Result<Found, FolderError> {
+        self.store.newest().map_err(|error| self.name_nothing(error))
+    }
+
+    /// The checkpoint to use: the best; the newest where no epoch has ended yet, or the best is
+    /// damaged.
+    ///
+    /// # Errors
+    /// As [`RunFolder::newest`].
+    pub fn best(&self) -> Result<Found, FolderError> {
+        self.store.best().map_err(|error| self.name_nothing(error))
+    }
+
+    fn name_nothing(&self, error: StoreError) -> FolderError {
+        match error {
+            StoreError::Empty { folder } => FolderError::NothingSaved { path: folder },
+            other => other.into(),
+        }
+    }
+
+    /// The run's checkpoints.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Where it is.
@@ -159,13 +201,5 @@ impl RunFolder {
     /// `metrics.jsonl`.
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)
-    }
-    /// `last.ckpt`.
-    pub fn last(&self) -> PathBuf {
-        self.path.join(LAST)
-    }
-    /// `best.ckpt`.
-    pub fn best(&self) -> PathBuf {
-        self.path.join(BEST)
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The metrics file of a run cannot be opened, cut or written.
@@ -23,15 +24,47 @@ pub struct MetricsError {
 /// An open `metrics.jsonl`.
 ///
 /// Every line reaches the system by one write when it is made, so a killed run leaves whole
-/// lines. A checkpoint stores the file's length as [`sync`](MetricsLog::sync) returns it;
+/// lines. A checkpoint stores the file's length as [`length`](MetricsLog::length) gives it;
 /// [`resume`](MetricsLog::resume) cuts off what was written after that checkpoint, so the
 /// repeated steps appear once.
+///
+/// A line that cannot be written, on a full disk, waits and is written before the next: no line
+/// is torn or lost, and a training that saves every minute does not end because one minute was bad.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
-    file: File,
-    length: u64,
+    lines: Arc<Mutex<Lines>>,
     missing: u64,
+}
+
+/// How much there is in a metrics file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Whole lines.
+    pub lines: usize,
+    /// Bytes of the whole lines.
+    pub whole_bytes: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// What brings the lines of a [`MetricsLog`] to the disk, from another thread if need be.
+#[derive(Debug)]
+pub struct MetricsSync {
+    path: PathBuf,
+    lines: Arc<Mutex<Lines>>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    /// None where lines are only kept in memory.
+    file: Option<File>,
+    /// The length of the whole lines in the file.
+    written: u64,
+    /// Lines that are not in the file yet.
+    waiting: Vec<u8>,
+    /// Behind `written` may be part of a line.
+    torn: bool,
 }
 
 impl MetricsLog {
@@ -43,7 +76,7 @@ impl MetricsLog {
         let path = path.into();
         let file =
             File::create(&path).map_err(|source| failed(&path, "create the file", source))?;
-        Ok(MetricsLog { path, file, length: 0, missing: 0 })
+        Ok(MetricsLog::over(path, Some(file), 0, 0))
     }
 
     /// Goes on after the first `length` bytes of the file and cuts off the rest.
@@ -60,42 +93,67 @@ impl MetricsLog {
         let mut file =
             options.open(&path).map_err(|source| failed(&path, "open the file", source))?;
         let kept = whole_lines(&mut file, length)
-            .and_then(|kept| {
-                file.set_len(kept)?;
-                file.seek(SeekFrom::Start(kept))
-            })
+            .and_then(|kept| cut(&mut file, kept).map(|()| kept))
             .map_err(|source| failed(&path, "cut the file back to the checkpoint", source))?;
-        Ok(MetricsLog { path, file, length: kept, missing: length - kept })
+        Ok(MetricsLog::over(path, Some(file), kept, length - kept))
     }
 
-    /// Appends one line. Numbers that are not finite become `null`, as JSON has none.
+    /// How much there is in a file, of which the last line may be torn.
     ///
     /// # Errors
-    /// [`MetricsError`] when the value is no JSON (a map whose keys are no strings) or the line
-    /// cannot be written.
+    /// [`MetricsError`] when the file cannot be read.
+    pub fn extent(path: impl AsRef<Path>) -> Result<Extent, MetricsError> {
+        let bytes = std::fs::read(&path)
+            .map_err(|source| failed(path.as_ref(), "read the file", source))?;
+        let whole_bytes = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let lines = bytes[..whole_bytes].split_inclusive(|&byte| byte == b'\n');
+        Ok(Extent {
+            lines: lines.count(),
+            whole_bytes: whole_bytes as u64,
+            bytes: bytes.len() as u64,
+        })
+    }
+
+    /// A log without a file: [`waiting`](MetricsLog::waiting) gives its lines.
+    pub fn in_memory() -> MetricsLog {
+        MetricsLog::over(PathBuf::new(), None, 0, 0)
+    }
+
+    fn over(path: PathBuf, file: Option<File>, written: u64, missing: u64) -> MetricsLog {
+        let lines = Lines { file, written, waiting: vec![], torn: false };
+        MetricsLog { path, lines: Arc::new(Mutex::new(lines)), missing }
+    }
+
+    /// Appends one line. Numbers that are not finite become `null`, as JSON has none. That it
+    /// cannot be written now is no error yet: see [`MetricsSync::sync`].
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the value is no JSON (a map whose keys are no strings).
     pub fn write(&mut self, line: &impl Serialize) -> Result<(), MetricsError> {
-        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut bytes| {
-            bytes.push(b'\n');
-            self.file.write_all(&bytes)?;
-            self.length += bytes.len() as u64;
-            Ok(())
-        });
-        written.map_err(|source| failed(&self.path, "write a line", source))
+        let mut bytes = serde_json::to_vec(line)
+            .map_err(|error| failed(&self.path, "write a line", error.into()))?;
+        bytes.push(b'\n');
+        let mut lines = lock(&self.lines);
+        lines.waiting.extend(bytes);
+        let _ = lines.write();
+        Ok(())
     }
 
-    /// The file's length in bytes.
+    /// The length of all lines in bytes, written or not.
     pub fn length(&self) -> u64 {
-        self.length
+        let lines = lock(&self.lines);
+        lines.written + lines.waiting.len() as u64
     }
 
-    /// Waits until every line is on the disk and returns the file's length: for the checkpoint
-    /// that is written next, which then never knows of lines that a power cut took.
-    ///
-    /// # Errors
-    /// [`MetricsError`] when the disk fails.
-    pub fn sync(&mut self) -> Result<u64, MetricsError> {
-        self.file.sync_data().map_err(|source| failed(&self.path, "sync the file", source))?;
-        Ok(self.length)
+    /// Lines that are not in the file yet.
+    pub fn waiting(&self) -> Vec<u8> {
+        lock(&self.lines).waiting.clone()
+    }
+
+    /// What brings the lines to the disk: before a checkpoint that counts on their
+    /// [`length`](MetricsLog::length), which then never knows of lines that a power cut took.
+    pub fn to_sync(&self) -> MetricsSync {
+        MetricsSync { path: self.path.clone(), lines: Arc::clone(&self.lines) }
     }
 
     /// How many of the bytes that [`resume`](MetricsLog::resume) asked for were not there.
@@ -107,6 +165,53 @@ impl MetricsLog {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+impl MetricsSync {
+    /// Writes what is still waiting, and returns when every line is on the disk. Lines can be
+    /// logged meanwhile.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the system refuses. Lines that were not written go on waiting.
+    pub fn sync(&self) -> Result<(), MetricsError> {
+        let file = {
+            let mut lines = lock(&self.lines);
+            lines.write().map_err(|source| failed(&self.path, "write a line", source))?;
+            lines.file.as_ref().map(File::try_clone)
+        };
+        let synced = file.map_or(Ok(()), |file| file.and_then(|file| file.sync_data()));
+        synced.map_err(|source| failed(&self.path, "sync the file", source))
+    }
+}
+
+impl Lines {
+    fn write(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        if self.torn {
+            cut(file, self.written)?;
+        }
+        // Of a write that fails, a part may be there.
+        self.torn = true;
+        file.write_all(&self.waiting)?;
+        self.torn = false;
+        self.written += self.waiting.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+/// Whoever panicked with the lock held has stopped between two whole states.
+fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Cuts the file behind its first `length` bytes and goes on there.
+fn cut(file: &mut File, length: u64) -> io::Result<()> {
+    file.set_len(length)?;
+    file.seek(SeekFrom::Start(length)).map(drop)
 }
 
 fn failed(path: &Path, action: &'static str, source: io::Error) -> MetricsError {

@@ -3,8 +3,6 @@
 //! A checkpoint holds everything that the next step depends on, and nothing that does not decide
 //! a bit: no time, no thread count, no path. So two runs with the same seed write the same bytes.
 
-use std::path::Path;
-
 use anyhow::{Context, anyhow, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
@@ -13,7 +11,7 @@ use recurrent_training::{HeldOutLoss, Loss};
 use serde_json::Value;
 
 use super::training::{build, zeros};
-use super::{Data, Task, TaskName, Training};
+use super::{Data, Task, Training};
 
 const HELD_OUT_STEPS: &str = "held_out/steps";
 const HELD_OUT_LOSSES: &str = "held_out/losses";
@@ -25,18 +23,6 @@ const CODEC: &str = "vocabulary";
 /// What the checkpoints of a task are called inside.
 pub fn kind<T: Task>() -> String {
     format!("{KIND}{}", T::NAME)
-}
-
-/// The task whose model a checkpoint holds.
-///
-/// # Errors
-/// If the file is no checkpoint of any task.
-pub fn task(path: &Path) -> anyhow::Result<TaskName> {
-    let checkpoint = Checkpoint::load(path)?;
-    let kind = checkpoint.kind();
-    kind.strip_prefix(KIND).and_then(TaskName::from_name).ok_or_else(|| {
-        anyhow!("{}: holds no model of this program: it is a `{kind}`", path.display())
-    })
 }
 
 /// Fills a checkpoint; `metrics_length` is that of `metrics.jsonl`, `fingerprint` the data's.
@@ -65,10 +51,8 @@ pub fn save<T: Task>(
     Ok(checkpoint)
 }
 
-/// A checkpoint, and what it says of the model in it.
+/// What a checkpoint says of the model in it.
 pub struct Head<T: Task> {
-    /// The file.
-    pub checkpoint: Checkpoint<'static>,
     /// What decided the bits of the run.
     pub settings: T::Settings,
     /// What turns data into numbers and back.
@@ -78,21 +62,16 @@ pub struct Head<T: Task> {
 /// Reads settings and codec.
 ///
 /// # Errors
-/// If the file is no checkpoint of this task.
-pub fn read_head<T: Task>(path: &Path) -> anyhow::Result<Head<T>> {
-    let checkpoint = Checkpoint::load(path)?;
-    let head = || -> anyhow::Result<_> {
-        checkpoint.require_kind(&kind::<T>())?;
-        let text = checkpoint.require_metadata("settings")?;
-        let settings = serde_json::from_str(text).context("its settings cannot be read")?;
-        require_known(text, &settings)?;
-        let codec = checkpoint.require_metadata(CODEC)?;
-        let codec =
-            serde_json::from_str(codec).with_context(|| format!("its {CODEC} cannot be read"))?;
-        Ok((settings, codec))
-    };
-    let (settings, codec) = head().with_context(|| path.display().to_string())?;
-    Ok(Head { checkpoint, settings, codec })
+/// If the checkpoint is not of this task.
+pub fn read_head<T: Task>(checkpoint: &Checkpoint<'_>) -> anyhow::Result<Head<T>> {
+    checkpoint.require_kind(&kind::<T>())?;
+    let text = checkpoint.require_metadata("settings")?;
+    let settings = serde_json::from_str(text).context("its settings cannot be read")?;
+    require_known(text, &settings)?;
+    let codec = checkpoint.require_metadata(CODEC)?;
+    let codec =
+        serde_json::from_str(codec).with_context(|| format!("its {CODEC} cannot be read"))?;
+    Ok(Head { settings, codec })
 }
 
 /// A setting that this version does not know would decide bits and be lost.
@@ -116,6 +95,14 @@ fn require_known(text: &str, settings: &impl serde::Serialize) -> anyhow::Result
 /// If the file is no checkpoint of a training.
 pub fn fingerprint(checkpoint: &Checkpoint<'_>) -> anyhow::Result<u64> {
     Ok(checkpoint.values::<u64>("counters", &[3])?[2])
+}
+
+/// How many bytes of `metrics.jsonl` a checkpoint of a training counts on.
+///
+/// # Errors
+/// If the file is no checkpoint of a training.
+pub fn metrics_length(checkpoint: &Checkpoint<'_>) -> anyhow::Result<u64> {
+    Ok(checkpoint.values::<u64>("counters", &[3])?[1])
 }
 
 /// A training that goes on, and what belongs to the run around it.
@@ -182,26 +169,23 @@ fn held_out(
 /// it is the model.
 ///
 /// # Errors
-/// If the file is no checkpoint of this task, or does not hold what its settings ask for.
-pub fn load_model<T: Task>(path: &Path) -> anyhow::Result<(T, Parameters<f32>)> {
-    let Head { checkpoint, settings, codec } = read_head::<T>(path)?;
-    let read = || -> anyhow::Result<_> {
-        let task = build::<T>(settings, codec).map_err(|error| anyhow!(error))?;
-        let mut parameters = zeros(&task);
-        let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
-        let group = if averages { "average" } else { "parameters" };
-        let mut result = Ok(());
-        parameters.visit_mut(|entry, data| {
-            let shape = [entry.slot.columns(), entry.slot.rows()];
-            match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
-                Ok(values) => data.copy_from_slice(values),
-                Err(error) => result = Err(error),
-            }
-        });
-        result?;
-        Ok((task, parameters))
-    };
-    read().with_context(|| path.display().to_string())
+/// If the checkpoint is not of this task, or does not hold what its settings ask for.
+pub fn load_model<T: Task>(checkpoint: &Checkpoint<'_>) -> anyhow::Result<(T, Parameters<f32>)> {
+    let Head { settings, codec } = read_head::<T>(checkpoint)?;
+    let task = build::<T>(settings, codec).map_err(|error| anyhow!(error))?;
+    let mut parameters = zeros(&task);
+    let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
+    let group = if averages { "average" } else { "parameters" };
+    let mut result = Ok(());
+    parameters.visit_mut(|entry, data| {
+        let shape = [entry.slot.columns(), entry.slot.rows()];
+        match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
+            Ok(values) => data.copy_from_slice(values),
+            Err(error) => result = Err(error),
+        }
+    });
+    result?;
+    Ok((task, parameters))
 }
 
 #[cfg(test)]
@@ -265,11 +249,9 @@ mod tests {
         for section in new.sections().filter(|section| !section.name().starts_with("held_out/")) {
             old.insert(section.name(), section.shape(), section.data().clone());
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("last.ckpt");
-        old.save(&path).unwrap();
 
-        let Head { checkpoint, mut settings, codec } = read_head::<LanguageModel>(&path).unwrap();
+        let checkpoint = Checkpoint::from_bytes(&old.to_bytes().unwrap()).unwrap();
+        let Head { mut settings, codec } = read_head::<LanguageModel>(&checkpoint).unwrap();
         assert_eq!(codec, data.codec);
         settings.learning.patience = Some(1);
         let resumed =

@@ -82,11 +82,27 @@ impl Place {
         child
     }
 
+    /// The newest checkpoint of a run.
+    #[track_caller]
+    pub(crate) fn newest(&self, run: &str) -> String {
+        let entries = fs::read_dir(self.path(run)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let newest = names.filter(|name| name.starts_with("step-") && name.ends_with(".ckpt"));
+        format!("{run}/{}", newest.max().unwrap_or_else(|| panic!("{run} has no checkpoint")))
+    }
+
+    #[track_caller]
+    fn read_of_run(&self, run: &str, file: &str) -> Vec<u8> {
+        match file {
+            NEWEST => self.read(&self.newest(run)),
+            _ => self.read(&format!("{run}/{file}")),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn assert_equal_runs(&self, left: &str, right: &str, files: &[&str]) {
         for file in files {
-            let same =
-                self.read(&format!("{left}/{file}")) == self.read(&format!("{right}/{file}"));
+            let same = self.read_of_run(left, file) == self.read_of_run(right, file);
             assert!(same, "{left} and {right} differ in {file}");
         }
     }
@@ -115,7 +131,10 @@ pub(crate) fn text(length: usize) -> String {
 pub(crate) const TRAIN: &str = "train language-model --data text.txt --hidden-size 8 --batch-size 8 \
                      --sequence-length 16 --learning-rate 0.01";
 
-pub(crate) const ALL: [&str; 3] = ["last.ckpt", "best.ckpt", "metrics.jsonl"];
+/// In a list of a run's files: its newest checkpoint, whatever its step.
+pub(crate) const NEWEST: &str = "the newest checkpoint";
+
+pub(crate) const ALL: [&str; 3] = [NEWEST, "best.ckpt", "metrics.jsonl"];
 
 /// An error in one line that holds `part`.
 #[track_caller]

@@ -1,0 +1,98 @@
+//! One step of a run and what is measured of it: the same for who trains and for who replays.
+
+use recurrent_checkpoint::Checkpoint;
+use recurrent_kernels::Compute;
+use recurrent_training::{HeldOutReport, StepReport};
+use serde::Serialize;
+
+use super::Task;
+use crate::run::MetricsLog;
+use crate::tasks::{Data, Report, Training, checkpoint};
+
+/// A line of metrics every so many steps.
+const MEASURE_EVERY: u64 = 50;
+
+/// What a step depends on, and the log that it is written into.
+pub(super) struct Work<T: Task> {
+    pub(super) data: Data<T>,
+    pub(super) training: Training<T>,
+    pub(super) metrics: MetricsLog,
+    pub(super) compute: Compute,
+}
+
+/// What a step did.
+pub(super) struct Advance {
+    pub(super) step: StepReport,
+    /// The epoch that it was of, counted from 1.
+    pub(super) epoch: u64,
+    /// What held-out data said, if the epoch ended with it.
+    pub(super) ended: Option<EpochEnd>,
+}
+
+/// The end of an epoch.
+pub(super) struct EpochEnd {
+    pub(super) train_loss: f64,
+    pub(super) held_out_loss: f64,
+    /// The task's main figure.
+    pub(super) headline: String,
+    /// What follows for the training.
+    pub(super) seen: HeldOutReport,
+}
+
+/// A line of `metrics.jsonl`. There is no time in it: equal runs write equal files.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+enum Measured<R> {
+    Step { step: u64, epoch: u64, loss: f64, learning_rate: f64, gradient_norm: f64, clipped: bool },
+    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: R, averaged: bool },
+}
+
+impl<T: Task> Work<T> {
+    /// Takes a step; where an epoch ends with it, measures on held-out data. Both are logged.
+    ///
+    /// # Errors
+    /// If the training went wrong for good, or the held-out data cannot be evaluated.
+    pub(super) fn advance(&mut self) -> anyhow::Result<Advance> {
+        let epoch = self.training.epoch();
+        let step = self.training.step(&self.data.train)?;
+        if step.step.is_multiple_of(MEASURE_EVERY) {
+            self.metrics.write(&Measured::<T::Report>::Step {
+                step: step.step,
+                epoch,
+                loss: step.loss.mean(),
+                learning_rate: step.learning_rate,
+                gradient_norm: step.gradient_norm,
+                clipped: step.clipped,
+            })?;
+        }
+        let ended = match self.training.at_epoch_end() {
+            true => Some(self.end_epoch(epoch)?),
+            false => None,
+        };
+        Ok(Advance { step, epoch, ended })
+    }
+
+    fn end_epoch(&mut self, epoch: u64) -> anyhow::Result<EpochEnd> {
+        let Work { data, training, metrics, compute } = self;
+        let parameters = training.trainer.evaluation_parameters();
+        let held_out = training.task.evaluate(compute, parameters, &data.held_out)?;
+        let (held_out_loss, headline) = (held_out.loss(), held_out.headline());
+        let train_loss = training.epoch_loss.mean();
+        let step = training.trainer.steps();
+        let averaged = training.trainer.averages();
+        metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out, averaged })?;
+        let seen = training.trainer.observe_held_out(held_out_loss);
+        if seen.is_best {
+            training.best = held_out_loss;
+        }
+        Ok(EpochEnd { train_loss, held_out_loss, headline, seen })
+    }
+
+    /// The state as a checkpoint that counts on `metrics_length` bytes of metrics.
+    ///
+    /// # Errors
+    /// As [`checkpoint::save`].
+    pub(super) fn snapshot(&self, metrics_length: u64) -> anyhow::Result<Checkpoint<'static>> {
+        checkpoint::save(&self.training, metrics_length, T::fingerprint(&self.data))
+    }
+}
