@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use crate::options::{Options, UsageError, usage};
+use crate::run::progress::WARNING;
 use crate::run::thousands;
 use crate::tasks::{Task, TaskName, with_task};
 
@@ -140,6 +141,11 @@ fn remark(quiet: bool, line: impl std::fmt::Display) {
     if !quiet {
         let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+/// Writes what went wrong and ended nothing; whoever wants quiet wants to know it too.
+fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{WARNING}{line}");
 }
 
 #[cfg(test)]

@@ -31,13 +31,16 @@ fn a_run_goes_on_from_the_newest_whole_checkpoint_to_the_same_bytes() {
     let resumed = place.run("resume run --epochs 3");
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     let told: Vec<&str> = resumed.stderr.lines().take(4).collect();
-    assert!(told[0].starts_with("run/step-000000114.ckpt: damaged: section `"), "{told:?}");
-    assert!(told[1].starts_with("run/best.ckpt: damaged"), "{told:?}");
     assert!(
-        told[2].starts_with("run/step-000000110.ckpt: not a recurrent checkpoint (it is"),
+        told[0].starts_with("warning: run/step-000000114.ckpt: damaged: section `"),
         "{told:?}"
     );
-    assert_eq!(told[3], "uses run/step-000000100.ckpt instead, of step 100");
+    assert!(told[1].starts_with("warning: run/best.ckpt: damaged"), "{told:?}");
+    assert!(
+        told[2].starts_with("warning: run/step-000000110.ckpt: not a recurrent checkpoint (it is"),
+        "{told:?}"
+    );
+    assert_eq!(told[3], "warning: run/step-000000100.ckpt is used instead, of step 100");
     assert!(resumed.stderr.contains("goes on after step 100\n"), "{}", resumed.stderr);
     place.assert_equal_runs("whole", "run", &ALL);
 }
@@ -48,12 +51,12 @@ fn a_damaged_best_checkpoint_gives_way_to_the_newest_and_is_named() {
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
     let whole = place.done("evaluate run --json");
     damage(&place.path("run/best.ckpt"));
-    for command in ["evaluate run --json", "generate run --length 5"] {
+    for command in ["evaluate run --json --quiet", "generate run --length 5"] {
         let ended = place.run(command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(ended.stderr.starts_with("run/best.ckpt: damaged"), "{}", ended.stderr);
+        assert!(ended.stderr.starts_with("warning: run/best.ckpt: damaged"), "{}", ended.stderr);
         assert!(
-            ended.stderr.contains("uses run/step-000000057.ckpt instead, of step 57"),
+            ended.stderr.contains("warning: run/step-000000057.ckpt is used instead, of step 57"),
             "{}",
             ended.stderr
         );
@@ -181,7 +184,7 @@ fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
     let ended = place.run("resume run");
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for step in ["step-000000030.ckpt", "step-000000057.ckpt"] {
-        let refused = format!("cannot save run/{step}: ");
+        let refused = format!("warning: cannot save run/{step}: ");
         let told = ended.stderr.lines().find(|line| line.starts_with(&refused)).unwrap();
         assert!(told.ends_with("nothing was changed; the next save tries again"), "{told}");
     }
@@ -207,6 +210,7 @@ fn a_last_save_that_fails_is_an_error() {
     fs::create_dir(place.path("run/step-000000057.ckpt")).unwrap();
     let ended = place.run("resume run");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("cannot save").count(), 1, "{}", ended.stderr);
     let error = ended.stderr.lines().last().unwrap();
     assert!(error.starts_with("error: cannot save run/step-000000057.ckpt: "), "{error}");
     assert!(error.contains("the run is saved up to step 50: with the cause mended, "), "{error}");

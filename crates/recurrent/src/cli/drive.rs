@@ -115,6 +115,9 @@ pub(super) fn train_loop<T: Task>(
             Err(error) => {
                 progress.finish();
                 run.wait_for_save(progress);
+                if let Some(failure) = run.failure.take() {
+                    progress.warn(&failure);
+                }
                 let kept = run.saved.map(|step| format!("; the state after step {step} is kept"));
                 return Err(anyhow!("{error}{}", kept.unwrap_or_default()));
             }
@@ -142,6 +145,7 @@ pub(super) fn train_loop<T: Task>(
             }
         } else if let Some(ended) = run.saver.poll() {
             run.note(ended, progress);
+            run.tell_failure(progress);
         }
         if interrupt.is_requested() && !run.work.training.is_over() {
             outcome = Outcome::Interrupted;
@@ -166,11 +170,19 @@ impl<T: Task> Run<T> {
     /// Hands a copy of the state to whoever writes it, and goes on.
     fn save(&mut self, is_best: bool, progress: &mut Progress) -> anyhow::Result<()> {
         self.wait_for_save(progress);
+        self.tell_failure(progress);
         let checkpoint = self.work.snapshot(self.work.metrics.length())?;
         let (step, metrics) = (self.work.training.trainer.steps(), self.work.metrics.to_sync());
         self.saver.save(Snapshot { step, checkpoint, is_best, metrics });
         self.has_best |= is_best;
         Ok(())
+    }
+
+    /// A save that failed ends no run: a disk that is full now may have room in a minute.
+    fn tell_failure(&mut self, progress: &mut Progress) {
+        if let Some(failure) = self.failure.take() {
+            progress.warn(&format!("{failure}; the next save tries again"));
+        }
     }
 
     fn wait_for_save(&mut self, progress: &mut Progress) {
@@ -179,19 +191,17 @@ impl<T: Task> Run<T> {
         }
     }
 
-    /// Takes note of how a save ended. The run goes on in any case: a disk that is full now may
-    /// have room in a minute.
+    /// Takes note of how a save ended.
     fn note(&mut self, Ended { step, result }: Ended, progress: &mut Progress) {
         self.failure = None;
         match result {
             Ok(saved) => {
                 for (path, error) in saved.not_removed {
-                    progress.message(&format!("cannot remove {}: {error}", path.display()));
+                    progress.warn(&format!("cannot remove {}: {error}", path.display()));
                 }
             }
-            Err(error) if error.is_uncertain() => progress.message(&error.to_string()),
+            Err(error) if error.is_uncertain() => progress.warn(&error.to_string()),
             Err(error) => {
-                progress.message(&format!("{error}; the next save tries again"));
                 self.failure = Some(error.to_string());
                 return;
             }

@@ -52,10 +52,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
 /// ended yet. A person is told if damaged ones were passed over.
 pub(super) fn load_model<T: Task>(
     folder: &RunFolder,
-    quiet: bool,
 ) -> anyhow::Result<(Found, T, Parameters<f32>)> {
     let found = folder.best()?;
-    name_skipped(&found, quiet);
+    name_skipped(&found);
     let (task, parameters) = checkpoint::load_model(&found.checkpoint)
         .with_context(|| found.path.display().to_string())?;
     Ok((found, task, parameters))
@@ -68,7 +67,7 @@ fn evaluate<T: Task>(
     quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let compute = compute(arguments.threads)?;
-    let (found, task, parameters) = load_model::<T>(&folder, quiet)?;
+    let (found, task, parameters) = load_model::<T>(&folder)?;
     let mut examples = match &arguments.data {
         Some(data) => {
             options.columns = arguments.columns.or(options.columns);

@@ -74,7 +74,7 @@ fn generate<T: Task>(
         return Err(usage(format!("--beam must be at most {MOST_HYPOTHESES}")));
     }
     let sampling = Sampling { temperature, top_k, top_p };
-    let (_, task, parameters) = load_model::<T>(&folder, quiet)?;
+    let (_, task, parameters) = load_model::<T>(&folder)?;
     let how = Generate { prompt, label, length, count, sampling, beam, seed };
     // Said once it is known that the model takes all this.
     let mut how_drawn = Some(match beam {

@@ -82,7 +82,7 @@ fn predict<T: Task>(
         return Err(usage(format!("--beam must be at most {MOST_HYPOTHESES}")));
     }
     let compute = compute(arguments.threads)?;
-    let (_, task, parameters) = load_model::<T>(&folder, quiet)?;
+    let (_, task, parameters) = load_model::<T>(&folder)?;
     let file = arguments.input.as_deref().filter(|path| *path != Path::new("-"));
     let input = match file {
         None => Input {

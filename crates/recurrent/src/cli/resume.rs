@@ -8,7 +8,7 @@ use super::advance::Work;
 use super::drive::{Run, describe, drive};
 use super::train::write_config;
 use super::verify::verify;
-use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, with_task};
+use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, warn, with_task};
 use crate::run::{MetricsLog, RunFolder};
 use crate::tasks::checkpoint::{self, Head, Resumed};
 use crate::tasks::{Data, TaskName, TaskSettings};
@@ -56,7 +56,7 @@ fn resume<T: Task>(
     // Held to the end, and taken before anything is read: nobody else changes it then.
     let lock = folder.lock()?;
     let newest = folder.newest()?;
-    name_skipped(&newest, quiet);
+    name_skipped(&newest);
     let Head { mut settings, codec } = checkpoint::read_head::<T>(&newest.checkpoint)
         .with_context(|| newest.path.display().to_string())?;
     let began = settings.learning().clone();
@@ -129,7 +129,7 @@ fn resume<T: Task>(
     options.patience = learning.patience;
     write_config(&folder, &options)?;
     if metrics.missing() > 0 {
-        remark(quiet, format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
+        warn(format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
     }
     let run = Run::new(folder, lock, Work { data, training, metrics, compute }, &options)?;
     describe(&run, quiet);
@@ -156,13 +156,13 @@ fn first_difference(
 }
 
 /// Says which checkpoints were passed over because they are damaged, and what is used instead.
-pub(super) fn name_skipped(found: &Found, quiet: bool) {
+pub(super) fn name_skipped(found: &Found) {
     for error in &found.skipped {
-        remark(quiet, error);
+        warn(error);
     }
     if !found.skipped.is_empty() {
         let (file, step) = (found.path.display(), thousands(found.step as usize));
-        remark(quiet, format!("uses {file} instead, of step {step}"));
+        warn(format!("{file} is used instead, of step {step}"));
     }
 }
 

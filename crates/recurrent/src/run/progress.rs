@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a line begins with that says what went wrong and ends nothing.
+pub const WARNING: &str = "warning: ";
 /// How often a plain line appears between messages.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// How often the bar is drawn.
@@ -90,6 +92,15 @@ impl Progress {
             Output::Bar(bar) => bar.println(text),
             Output::Lines(writer) => drop(writeln!(writer, "{text}")),
             Output::Quiet => {}
+        }
+    }
+
+    /// Writes a line that is worth a person's attention even with `quiet`: what went wrong, and
+    /// ends nothing.
+    pub fn warn(&mut self, text: &str) {
+        match self.output {
+            Output::Quiet => drop(writeln!(io::stderr(), "{WARNING}{text}")),
+            _ => self.message(&format!("{WARNING}{text}")),
         }
     }
 
