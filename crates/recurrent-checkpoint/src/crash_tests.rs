@@ -1,343 +1,246 @@
 //! Crash points: a save is stopped, or fails, at each of its operations, and what is left must be
 //! exactly the old file or the new one.
+//!
+//! `tests/killed.rs` and `tests/injected.rs` do the same to a real process from outside.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+mod failing;
+mod simulated;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Operation, SaveError};
 use crate::save::save_to;
 use crate::storage::{Disk, Storage};
+use failing::{Failing, Fate};
+use simulated::{Losses, Simulated};
 
-/// A file system in memory that knows what a power cut may take away: bytes written since a file's
-/// last sync, and changes of names since the folder's last sync.
-#[derive(Clone, Default)]
-struct Simulated(Rc<RefCell<State>>);
-
-#[derive(Default)]
-struct State {
-    files: Vec<Contents>,
-    /// Names to files, after every change since the last sync of the folder; the last is current.
-    names: Vec<BTreeMap<PathBuf, usize>>,
+/// A checkpoint of a size, and how many of its bytes a write takes: some 17 writes a save.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: usize,
+    short_write: usize,
 }
 
-#[derive(Clone, Default)]
-struct Contents {
-    current: Vec<u8>,
-    durable: Vec<u8>,
-}
+const ONE_KIB: Size = Size { bytes: 1 << 10, short_write: 100 };
+const ONE_MIB: Size = Size { bytes: 1 << 20, short_write: 65_000 };
+const MANY_MIB: Size = Size { bytes: 64 << 20, short_write: 4_000_000 };
 
-struct SimulatedFile {
-    storage: Simulated,
-    index: usize,
-}
-
-impl Simulated {
-    /// A disk with `bytes` at `path`, safe from power cuts.
-    fn with_file(path: &Path, bytes: Option<Vec<u8>>) -> Self {
-        let mut names = BTreeMap::new();
-        let mut files = Vec::new();
-        if let Some(bytes) = bytes {
-            files.push(Contents { current: bytes.clone(), durable: bytes });
-            names.insert(path.to_owned(), 0);
+impl Size {
+    /// Eight sections, so that losses fall into different ones. No page of theirs is zero.
+    fn checkpoint(self, step: u64) -> Checkpoint<'static> {
+        let mut checkpoint = Checkpoint::new("test");
+        checkpoint.insert("step", &[], [step]);
+        let sections = if self.bytes < 4096 { 1 } else { 8 };
+        for section in 0..sections {
+            let values = self.bytes / 4 / sections;
+            let name = format!("weight_{section}");
+            checkpoint.insert(name, &[values], vec![(section + 1) as f32 * step as f32; values]);
         }
-        Self(Rc::new(RefCell::new(State { files, names: vec![names] })))
+        checkpoint
     }
 
-    fn rename_names(&self, change: impl FnOnce(&mut BTreeMap<PathBuf, usize>)) {
-        let names = &mut self.0.borrow_mut().names;
-        let mut changed = names.last().unwrap().clone();
-        change(&mut changed);
-        names.push(changed);
+    fn encoded(self, step: u64) -> Vec<u8> {
+        self.checkpoint(step).to_bytes().unwrap()
     }
 
-    /// What a reader sees now.
-    fn current(&self, path: &Path) -> Option<Vec<u8>> {
-        let state = self.0.borrow();
-        let index = *state.names.last().unwrap().get(path)?;
-        Some(state.files[index].current.clone())
+    /// Operations that write.
+    fn writes(self) -> usize {
+        let disk = Failing::new(
+            Simulated::with_file(Path::new(PATH), None),
+            Fate::Error,
+            usize::MAX,
+            self.short_write,
+        );
+        save_to(&disk, &self.checkpoint(2), Path::new(PATH)).unwrap();
+        // All but creation, sync, renaming and sync of the folder.
+        disk.done() - 4
     }
-
-    fn current_names(&self) -> Vec<PathBuf> {
-        self.0.borrow().names.last().unwrap().keys().cloned().collect()
-    }
-
-    /// What may be at `path` after a power cut now: with the names of any moment since the
-    /// folder's sync, and of the bytes since the file's sync all, half, none, or zeros.
-    fn after_power_cut(&self, path: &Path) -> Vec<Option<Vec<u8>>> {
-        let state = self.0.borrow();
-        let mut outcomes = Vec::new();
-        for names in &state.names {
-            let Some(&index) = names.get(path) else {
-                outcomes.push(None);
-                continue;
-            };
-            let Contents { current, durable } = &state.files[index];
-            let unsynced = durable.len()..current.len();
-            outcomes.push(Some(current.clone()));
-            outcomes.push(Some(durable.clone()));
-            outcomes.push(Some(current[..durable.len() + unsynced.len() / 2].to_vec()));
-            let mut zeros = current.clone();
-            zeros[unsynced].fill(0);
-            outcomes.push(Some(zeros));
-        }
-        outcomes
-    }
-}
-
-impl Storage for Simulated {
-    type File = SimulatedFile;
-
-    fn create_temporary(&self, path: &Path) -> io::Result<SimulatedFile> {
-        let index = self.0.borrow().files.len();
-        self.0.borrow_mut().files.push(Contents::default());
-        self.rename_names(|names| {
-            names.insert(path.to_owned(), index);
-        });
-        Ok(SimulatedFile { storage: self.clone(), index })
-    }
-
-    fn sync(&self, file: &SimulatedFile) -> io::Result<()> {
-        let contents = &mut self.0.borrow_mut().files[file.index];
-        contents.durable = contents.current.clone();
-        Ok(())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.rename_names(|names| {
-            let index = names.remove(from).unwrap();
-            names.insert(to.to_owned(), index);
-        });
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.rename_names(|names| {
-            names.remove(path).unwrap();
-        });
-        Ok(())
-    }
-
-    fn sync_directory(&self, _path: &Path) -> io::Result<()> {
-        let names = &mut self.0.borrow_mut().names;
-        *names = vec![names.pop().unwrap()];
-        Ok(())
-    }
-}
-
-impl Write for SimulatedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.storage.0.borrow_mut().files[self.index].current.extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What happens at the chosen operation.
-#[derive(Clone, Copy, PartialEq)]
-enum Fate {
-    /// The process dies: half of a write is done, nothing else, and nothing later.
-    Crash,
-    /// The operation fails without effect; later ones work.
-    Error,
-}
-
-/// A storage where operation number `at` (from 0) meets its fate. Writes take at most
-/// [`SHORT_WRITE`] bytes each, so that there are many of them.
-#[derive(Clone)]
-struct Failing<S> {
-    inner: S,
-    fate: Fate,
-    at: usize,
-    done: Rc<Cell<usize>>,
-}
-
-const SHORT_WRITE: usize = 100;
-
-struct FailingFile<S: Storage> {
-    inner: S::File,
-    storage: Failing<S>,
-}
-
-impl<S> Failing<S> {
-    fn new(inner: S, fate: Fate, at: usize) -> Self {
-        Self { inner, fate, at, done: Rc::default() }
-    }
-
-    /// Whether the save ended before its fate came.
-    fn was_spared(&self) -> bool {
-        self.done.get() <= self.at
-    }
-
-    fn is_now(&self) -> bool {
-        self.done.get() == self.at
-    }
-
-    fn operation<T>(&self, operation: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
-        let number = self.done.replace(self.done.get() + 1);
-        let stopped = match self.fate {
-            Fate::Crash => number >= self.at,
-            Fate::Error => number == self.at,
-        };
-        if stopped { Err(io::Error::other("injected")) } else { operation(&self.inner) }
-    }
-}
-
-impl<S: Storage + Clone> Storage for Failing<S> {
-    type File = FailingFile<S>;
-
-    fn create_temporary(&self, path: &Path) -> io::Result<FailingFile<S>> {
-        let inner = self.operation(|storage| storage.create_temporary(path))?;
-        Ok(FailingFile { inner, storage: self.clone() })
-    }
-
-    fn sync(&self, file: &FailingFile<S>) -> io::Result<()> {
-        self.operation(|storage| storage.sync(&file.inner))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.operation(|storage| storage.rename(from, to))
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.operation(|storage| storage.remove(path))
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.operation(|storage| storage.sync_directory(path))
-    }
-}
-
-impl<S: Storage> Write for FailingFile<S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = &bytes[..bytes.len().min(SHORT_WRITE)];
-        if self.storage.is_now() && self.storage.fate == Fate::Crash {
-            self.inner.write_all(&bytes[..bytes.len() / 2])?;
-        }
-        let Self { inner, storage } = self;
-        storage.operation(|_| inner.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// About 1 KiB.
-fn checkpoint(step: u64) -> Checkpoint<'static> {
-    let mut checkpoint = Checkpoint::new("test");
-    checkpoint.insert("step", &[], [step]);
-    checkpoint.insert("weight", &[25, 8], vec![step as f32; 200]);
-    checkpoint
-}
-
-fn bytes(step: u64) -> Vec<u8> {
-    checkpoint(step).to_bytes().unwrap()
 }
 
 const PATH: &str = "run/last.ckpt";
+const TEMPORARY: &str = "run/last.ckpt.saving";
 
-/// Saves step 2 over `old` with a fate at each operation in turn; gives the number of operations.
+/// Saves step 2 over `old` with a fate at each operation in turn.
 fn at_every_operation(
-    old: &Option<Vec<u8>>,
+    size: Size,
+    old: Option<&[u8]>,
     fate: Fate,
-    check: impl Fn(&Simulated, Result<(), SaveError>),
-) -> usize {
+    check: impl Fn(usize, &Simulated, Result<(), SaveError>),
+) {
+    let checkpoint = size.checkpoint(2);
     for at in 0.. {
-        let disk = Simulated::with_file(Path::new(PATH), old.clone());
-        let failing = Failing::new(disk.clone(), fate, at);
-        let result = save_to(&failing, &checkpoint(2), Path::new(PATH));
+        let disk = Simulated::with_file(Path::new(PATH), old);
+        let failing = Failing::new(disk.clone(), fate, at, size.short_write);
+        let result = save_to(&failing, &checkpoint, Path::new(PATH));
         let was_spared = failing.was_spared();
         assert_eq!(result.is_ok(), was_spared, "operation {at}");
-        check(&disk, result);
+        check(at, &disk, result);
         if was_spared {
-            return at;
+            assert_eq!(at, size.writes() + 4);
+            return;
         }
     }
-    unreachable!()
+}
+
+fn power_cut_at_every_operation(size: Size, full: Losses) {
+    let (old, new) = (size.encoded(1), size.encoded(2));
+    let writes = size.writes();
+    for old in [None, Some(&*old)] {
+        at_every_operation(size, old, Fate::Crash, |at, disk, result| {
+            disk.after_power_cut(Path::new(PATH), full, |left| match result {
+                Ok(()) => assert!(left == Some(&*new), "a finished save was undone"),
+                Err(_) => assert!(left == old || left == Some(&*new), "a torn file at {at}"),
+            });
+            // A temporary file is never read; if it were, it would be the whole file or an error.
+            // Where nothing was synced yet, all that can be lost is tried, else a few losses.
+            let is_full = old.is_some() && at == writes + 1;
+            let few = Losses { prefix_step: full.prefix_step * 64, subsets: 4 };
+            let losses = if is_full { full } else { few };
+            disk.after_power_cut(Path::new(TEMPORARY), losses, |left| {
+                let Some(left) = left else { return };
+                assert!(Checkpoint::from_bytes(left).is_err() || left == new, "believed at {at}");
+            });
+        });
+    }
 }
 
 #[test]
 fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new() {
-    for old in [None, Some(bytes(1))] {
-        let operations = at_every_operation(&old, Fate::Crash, |disk, result| {
-            for left in disk.after_power_cut(Path::new(PATH)) {
-                match result {
-                    Ok(()) => assert!(left == Some(bytes(2)), "a finished save was undone"),
-                    Err(_) => assert!(left == old || left == Some(bytes(2)), "a torn file"),
-                }
-            }
-        });
-        // Creation, writes of 100 bytes, sync, renaming, sync of the folder.
-        assert_eq!(operations, bytes(2).len().div_ceil(SHORT_WRITE) + 4);
+    for size in [ONE_KIB, ONE_MIB] {
+        power_cut_at_every_operation(size, Losses { prefix_step: 1, subsets: 1_000 });
     }
+}
+
+#[test]
+#[ignore = "long: cargo xtask torture"]
+fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new_long() {
+    power_cut_at_every_operation(MANY_MIB, Losses { prefix_step: 64, subsets: 1_000 });
 }
 
 #[test]
 fn a_failed_operation_is_reported_as_what_it_did() {
     let path = Path::new(PATH);
-    for old in [None, Some(bytes(1))] {
-        at_every_operation(&old, Fate::Error, |disk, result| {
-            let expected = match &result {
-                Err(SaveError::NotCommitted { .. }) => &old,
-                _ => &Some(bytes(2)),
-            };
-            assert!(disk.current(path) == *expected, "{result:?}");
-            // And no temporary file is left.
-            let names = if expected.is_some() { vec![path.to_owned()] } else { vec![] };
-            assert_eq!(disk.current_names(), names, "{result:?}");
-        });
+    for size in [ONE_KIB, ONE_MIB] {
+        let (old, new) = (size.encoded(1), size.encoded(2));
+        let writes = size.writes();
+        for old in [None, Some(&*old)] {
+            at_every_operation(size, old, Fate::Error, |at, disk, result| {
+                let expected = match &result {
+                    Err(SaveError::NotCommitted { .. }) => old,
+                    _ => Some(&*new),
+                };
+                assert!(disk.current(path).as_deref() == expected, "{result:?}");
+                // And no temporary file is left.
+                let names = if expected.is_some() { vec![path.to_owned()] } else { vec![] };
+                assert_eq!(disk.current_names(), names, "{result:?}");
+
+                let operation = match result {
+                    Ok(()) => return assert_eq!(at, writes + 4),
+                    Err(SaveError::DurabilityUncertain { .. }) => {
+                        return assert_eq!(at, writes + 3);
+                    }
+                    Err(SaveError::NotCommitted { operation, .. }) => operation,
+                };
+                let expected = match at {
+                    0 => Operation::Create,
+                    _ if at <= writes => Operation::Write,
+                    _ if at == writes + 1 => Operation::Sync,
+                    _ => Operation::Rename,
+                };
+                assert_eq!(operation, expected, "operation {at}");
+            });
+        }
     }
-    let error_at = |at| {
-        let disk = Failing::new(Simulated::with_file(path, None), Fate::Error, at);
-        save_to(&disk, &checkpoint(2), path).unwrap_err()
-    };
-    let writes = bytes(2).len().div_ceil(SHORT_WRITE);
-    for (at, expected) in [
-        (0, Operation::Create),
-        (1, Operation::Write),
-        (writes, Operation::Write),
-        (writes + 1, Operation::Sync),
-        (writes + 2, Operation::Rename),
-    ] {
-        let error = error_at(at);
-        assert!(
-            matches!(error, SaveError::NotCommitted { operation, .. } if operation == expected),
-            "{at}: {error}"
-        );
-    }
-    assert!(matches!(error_at(writes + 3), SaveError::DurabilityUncertain { .. }));
 }
 
-impl Clone for Disk {
-    fn clone(&self) -> Self {
-        Self
+/// The same on the real disk; the next save must work, whatever is left.
+fn fate_at_every_operation_on_the_disk(size: Size) {
+    let (old, new) = (size.encoded(1), size.encoded(2));
+    let (old_checkpoint, new_checkpoint) = (size.checkpoint(1), size.checkpoint(2));
+    let writes = size.writes();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.ckpt");
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    old_checkpoint.save(&path).unwrap();
+    for fate in [Fate::Crash, Fate::Error] {
+        for at in 0.. {
+            let failing = Failing::new(Disk, fate, at, size.short_write);
+            let result = save_to(&failing, &new_checkpoint, &path);
+            let is_renamed = at > writes + 2;
+            let left = fs::read(&path).unwrap();
+            assert!(left == if is_renamed { &*new } else { &*old }, "operation {at}");
+            let has_temporary = fate == Fate::Crash && at > 0 && !is_renamed;
+            assert_eq!(files(), 1 + usize::from(has_temporary), "operation {at}");
+
+            old_checkpoint.save(&path).unwrap();
+            assert!(fs::read(&path).unwrap() == old);
+            assert_eq!(files(), 1, "a file was left behind");
+            if failing.was_spared() {
+                // All writes were short, and the save succeeded.
+                assert!(result.is_ok());
+                break;
+            }
+        }
     }
 }
 
 #[test]
-fn a_killed_process_leaves_a_loadable_file_on_the_real_disk_and_the_next_save_works() {
+fn a_stopped_or_failed_save_on_the_real_disk_leaves_the_old_file_or_the_new() {
+    for size in [ONE_KIB, ONE_MIB] {
+        fate_at_every_operation_on_the_disk(size);
+    }
+}
+
+#[test]
+#[ignore = "long: cargo xtask torture"]
+fn a_stopped_or_failed_save_on_the_real_disk_leaves_the_old_file_or_the_new_long() {
+    fate_at_every_operation_on_the_disk(MANY_MIB);
+}
+
+/// The real disk, but for a temporary file that takes no byte.
+#[cfg(target_os = "linux")]
+struct Full;
+
+#[cfg(target_os = "linux")]
+impl Storage for Full {
+    type File = File;
+
+    fn create_temporary(&self, path: &Path) -> io::Result<File> {
+        Disk.create_temporary(path)?;
+        File::options().write(true).open("/dev/full")
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        Disk.sync(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        Disk.sync_directory(path)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_is_full_is_an_error_of_writing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.ckpt");
-    checkpoint(1).save(&path).unwrap();
-    for at in 0.. {
-        let failing = Failing::new(Disk, Fate::Crash, at);
-        let _ = save_to(&failing, &checkpoint(2), &path);
-        let step = Checkpoint::load(&path).unwrap().value::<u64>("step").unwrap();
-        let renamed = at > bytes(2).len().div_ceil(SHORT_WRITE) + 2;
-        assert_eq!(step, if renamed { 2 } else { 1 }, "operation {at}");
-
-        checkpoint(1).save(&path).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), bytes(1));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a file was left behind");
-        if failing.was_spared() {
-            break;
-        }
+    ONE_KIB.checkpoint(1).save(&path).unwrap();
+    for size in [ONE_KIB, ONE_MIB] {
+        let error = save_to(&Full, &size.checkpoint(2), &path).unwrap_err();
+        let SaveError::NotCommitted { operation, cause, .. } = &error else { panic!("{error}") };
+        assert_eq!((*operation, cause.kind()), (Operation::Write, io::ErrorKind::StorageFull));
+        assert!(fs::read(&path).unwrap() == ONE_KIB.encoded(1));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! The few file operations that saving is made of, behind a trait, so that tests can stop or fail
 //! each of them.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -48,7 +48,7 @@ impl Storage for Disk {
                     // Whoever took the new file for a stale one removes it.
                     Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(error),
                     Err(error) => {
-                        let _ = fs::remove_file(path);
+                        let _ = self.remove(path);
                         return Err(error);
                     }
                 },
@@ -63,12 +63,20 @@ impl Storage for Disk {
         file.sync_all()
     }
 
+    /// A folder, a device or a pipe at `to` stays: renaming would replace all but the folder, which
+    /// the superuser may do to `/dev/null`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        let is_replaceable = uninterrupted(|| fs::symlink_metadata(to))
+            .map_or(true, |metadata| metadata.is_file() || metadata.is_symlink());
+        if !is_replaceable {
+            let text = format!("{} is no file; choose another name", to.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        uninterrupted(|| fs::rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        uninterrupted(|| fs::remove_file(path))
     }
 
     #[cfg(unix)]
@@ -105,13 +113,24 @@ pub fn create_folder(path: impl AsRef<Path>) -> io::Result<()> {
     Ok(())
 }
 
+/// Repeats what a signal interrupted. The standard library does so where it opens, writes and syncs
+/// a file, and nowhere else.
+fn uninterrupted<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Removes the temporary file of a writer that is gone.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let gone = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     };
-    match fs::symlink_metadata(path) {
+    match uninterrupted(|| fs::symlink_metadata(path)) {
         Ok(metadata) if metadata.is_file() => {}
         // A folder or a link of this name is not ours to remove, and a link not ours to follow.
         Ok(_) => {
@@ -121,7 +140,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) => return gone(error),
     }
     match File::options().write(true).open(path) {
-        Ok(stale) if is_claimed(&stale, path)? => fs::remove_file(path),
+        Ok(stale) if is_claimed(&stale, path)? => uninterrupted(|| fs::remove_file(path)),
         Ok(_) => Ok(()),
         Err(error) => gone(error),
     }
@@ -129,12 +148,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// Locks `file`; whether `path` still names it then. An error when another writer holds the lock.
 fn is_claimed(file: &File, path: &Path) -> io::Result<bool> {
-    match file.try_lock() {
+    match uninterrupted(|| file.try_lock().map_err(io::Error::from)) {
         Ok(()) => is_at(file, path),
-        Err(TryLockError::WouldBlock) => Err(busy()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(busy()),
         // Some file systems have no locks; there, one writer a file is the caller's duty.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -142,8 +161,8 @@ fn is_claimed(file: &File, path: &Path) -> io::Result<bool> {
 #[cfg(unix)]
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    let open = file.metadata()?;
-    match fs::symlink_metadata(path) {
+    let open = uninterrupted(|| file.metadata())?;
+    match uninterrupted(|| fs::symlink_metadata(path)) {
         Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
