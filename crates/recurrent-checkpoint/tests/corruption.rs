@@ -1,25 +1,66 @@
 //! Decay: no truncation, appended byte, flipped bit or overwritten byte goes unnoticed.
 
-use recurrent_checkpoint::{Checkpoint, FormatError};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
-/// Between 2 and 4 KiB, with padding of every kind of neighbour.
+use recurrent_checkpoint::{Checkpoint, FormatError, LoadError, inspect};
+use tempfile::TempDir;
+
+/// 8 KiB, with padding of every kind of neighbour.
 fn sample() -> Vec<u8> {
     let mut checkpoint = Checkpoint::new("recurrent.language-model");
     checkpoint.metadata_mut().insert("cell".into(), "lstm".into());
-    checkpoint.insert("weight_ih_l0", &[16, 8], (0..128).map(|i| i as f32).collect::<Vec<_>>());
+    checkpoint.insert("weight_ih_l0", &[16, 80], (0..1280).map(|i| i as f32).collect::<Vec<_>>());
     checkpoint.insert("weight_hh_l0", &[16, 4], vec![f64::MIN_POSITIVE; 64]);
     checkpoint.insert("step", &[], [12_345_u64]);
     checkpoint.insert("empty", &[0], Vec::<u32>::new());
-    checkpoint.insert("vocabulary", &[500], (0..500).map(|i| i as u8).collect::<Vec<_>>());
+    checkpoint.insert("vocabulary", &[1987], (0..1987).map(|i| i as u8).collect::<Vec<_>>());
     let bytes = checkpoint.to_bytes().unwrap();
-    assert!((2048..=4096).contains(&bytes.len()), "{}", bytes.len());
+    assert_eq!(bytes.len(), 8192);
     bytes
+}
+
+/// The sample as a file, to be damaged in place.
+struct OnDisk {
+    path: PathBuf,
+    file: File,
+    _folder: TempDir,
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.ckpt");
+        fs::write(&path, sample()).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        Self { path, file, _folder: folder }
+    }
+
+    fn write(&mut self, at: usize, byte: u8) {
+        self.file.seek(SeekFrom::Start(at as u64)).unwrap();
+        self.file.write_all(&[byte]).unwrap();
+    }
+
+    /// Panics unless loading is an error of the format, and inspecting one or told as damage.
+    fn assert_refused(&self, damage: &str) {
+        let loaded = Checkpoint::load(&self.path);
+        assert!(matches!(loaded, Err(LoadError::Format { .. })), "loaded with {damage}");
+        match inspect(&self.path) {
+            Ok(summary) => assert!(!summary.is_intact(), "called intact with {damage}"),
+            Err(LoadError::Format { .. }) => {}
+            Err(other) => panic!("{damage}: {other}"),
+        }
+    }
 }
 
 #[test]
 fn truncation_at_every_length_is_an_error() {
     let bytes = sample();
-    for length in 0..bytes.len() {
+    let disk = OnDisk::new();
+    for length in (0..bytes.len()).rev() {
+        disk.file.set_len(length as u64).unwrap();
+        disk.assert_refused(&format!("{length} bytes of it"));
         let error = Checkpoint::from_bytes(&bytes[..length]).unwrap_err();
         match error {
             FormatError::NotACheckpoint { .. } => assert_eq!(length, 0),
@@ -35,39 +76,57 @@ fn truncation_at_every_length_is_an_error() {
 #[test]
 fn appended_bytes_are_an_error() {
     let bytes = sample();
-    for more in 1..=64 {
+    let mut disk = OnDisk::new();
+    for value in [0x00, 0x89, 0xFF] {
         let mut longer = bytes.clone();
-        longer.resize(bytes.len() + more, 0);
-        let error = Checkpoint::from_bytes(&longer).unwrap_err();
-        assert!(matches!(error, FormatError::TrailingBytes { .. }), "{more}: {error}");
+        for more in 1..=64 {
+            longer.push(value);
+            let error = Checkpoint::from_bytes(&longer).unwrap_err();
+            assert!(matches!(error, FormatError::TrailingBytes { .. }), "{more}: {error}");
+            disk.write(longer.len() - 1, value);
+            disk.assert_refused(&format!("{more} bytes more"));
+        }
+        disk.file.set_len(bytes.len() as u64).unwrap();
     }
+    assert!(Checkpoint::load(&disk.path).is_ok());
 }
 
 #[test]
 fn every_flipped_bit_is_an_error() {
     let mut bytes = sample();
+    let mut disk = OnDisk::new();
     for at in 0..bytes.len() {
+        let right = bytes[at];
         for bit in 0..8 {
-            bytes[at] ^= 1 << bit;
+            bytes[at] = right ^ (1 << bit);
             assert!(Checkpoint::from_bytes(&bytes).is_err(), "bit {bit} of byte {at}");
-            bytes[at] ^= 1 << bit;
+            disk.write(at, bytes[at]);
+            disk.assert_refused(&format!("bit {bit} of byte {at} flipped"));
         }
+        bytes[at] = right;
+        disk.write(at, right);
     }
-    assert!(Checkpoint::from_bytes(&bytes).is_ok());
+    assert!(Checkpoint::from_bytes(&bytes).is_ok() && Checkpoint::load(&disk.path).is_ok());
 }
 
 #[test]
 fn every_byte_overwritten_by_zeros_or_ones_is_an_error() {
     let mut bytes = sample();
+    let mut disk = OnDisk::new();
     for at in 0..bytes.len() {
+        let right = bytes[at];
         for value in [0x00, 0xFF] {
-            let right = std::mem::replace(&mut bytes[at], value);
             if right != value {
+                bytes[at] = value;
                 assert!(Checkpoint::from_bytes(&bytes).is_err(), "{value} at byte {at}");
+                disk.write(at, value);
+                disk.assert_refused(&format!("{value} at byte {at}"));
             }
-            bytes[at] = right;
         }
+        bytes[at] = right;
+        disk.write(at, right);
     }
+    assert!(Checkpoint::load(&disk.path).is_ok());
 }
 
 #[test]
