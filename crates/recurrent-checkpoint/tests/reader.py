@@ -1,4 +1,4 @@
-"""Reads a checkpoint: python3 reader.py FILE prints its content as JSON, or says what is wrong and exits with 1.
+"""python3 reader.py FILE... prints a line of JSON a file: its content, or what is wrong with it; then it exits with 1.
 
 Written from docs/checkpoint-format.md alone, so it is that page's test. Steps are numbered as there."""
 import json
@@ -11,15 +11,9 @@ MAJOR, MINOR, PREAMBLE, ALIGNMENT = 1, 0, 36, 64
 GREATEST_HEADER, MOST_ENTRIES, MOST_DIMENSIONS, MOST_BYTES = 1 << 24, 16384, 16, (1 << 64) - 1
 ELEMENTS = {1: ("f32", "f"), 2: ("f64", "d"), 3: ("u8", "B"), 4: ("u32", "I"), 5: ("u64", "Q")}
 
-
-class Refused(Exception):
-    pass
-
-
 def require(condition, problem):
     if not condition:
-        raise Refused(problem)
-
+        raise ValueError(problem)
 
 class Header:
     def __init__(self, data):
@@ -34,10 +28,7 @@ class Header:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
     def string(self):
-        try:
-            return self.take(self.number("Q")).decode("utf-8")
-        except UnicodeDecodeError:
-            raise Refused("a string is not UTF-8")
+        return self.take(self.number("Q")).decode("utf-8")  # A UnicodeDecodeError is a ValueError.
 
     def items(self, most, item):
         count = self.number("Q")
@@ -48,24 +39,18 @@ class Header:
         name, element, shape = self.string(), self.number("I"), self.items(MOST_DIMENSIONS, lambda: self.number("Q"))
         return name, element, shape, self.number("Q"), self.number("Q"), self.number("I")
 
-
-def ascending(names):
+def require_ascending(names):
     names = [name.encode("utf-8") for name in names]
     require(all(a < b for a, b in zip(names, names[1:])), "names are not ascending")
 
-
-def zeros(data, begin, end):
-    require(end <= len(data) and not any(data[begin:end]), f"no zeros from {begin} to {end}")
-
-
 def read(data):
-    require(data[:8] == b"\x89RNN\r\n\x1a\n"[: len(data)], "not a checkpoint")  # 1
+    require(data and data[:8] == b"\x89RNN\r\n\x1a\n"[: len(data)], "not a checkpoint")  # 1
     require(len(data) >= PREAMBLE, "truncated")
     major, minor, critical, header_length, file_length, checksum = struct.unpack("<HHIQQI", data[8:PREAMBLE])
-    require(major == MAJOR, f"version {major}.{minor}, this reader knows {MAJOR}.{MINOR}")  # 2
-    require(zlib.crc32(data[:32]) == checksum, "checksum of the preamble")  # 3
+    require(major <= MAJOR, f"version {major}.{minor}; this reader knows {MAJOR}.{MINOR}")  # 2
+    require(zlib.crc32(data[:32]) == checksum and major > 0, "checksum of the preamble")  # 3
     require(critical == 0, f"critical flags {critical:#x}")
-    require(file_length == len(data), f"{len(data)} bytes, should be {file_length}")  # 4
+    require(file_length == len(data), f"{len(data)} bytes of {file_length}")  # 4
     require(header_length <= GREATEST_HEADER, f"a header of {header_length} bytes")
     end = PREAMBLE + header_length + 4
     require(end <= len(data), "the header is longer than the file")
@@ -75,8 +60,8 @@ def read(data):
     metadata = header.items(MOST_ENTRIES, lambda: (header.string(), header.string()))
     entries = header.items(MOST_ENTRIES, header.entry)
     require(minor > MINOR or header.at == header_length, "bytes behind the last field of the header")
-    ascending([key for key, _ in metadata])  # 7
-    ascending([entry[0] for entry in entries])
+    require_ascending([key for key, _ in metadata])  # 7
+    require_ascending([entry[0] for entry in entries])
     sections = []
     for name, element, shape, offset, length, checksum in entries:
         require(element in ELEMENTS, f"{name}: element type {element}")
@@ -87,10 +72,9 @@ def read(data):
             require(size <= MOST_BYTES, f"{name}: its shape does not fit in 64 bits")
         require(size == length, f"{name}: {length} bytes, its shape needs {size}")
         require(offset == -(-end // ALIGNMENT) * ALIGNMENT, f"{name}: at {offset}, out of place")
-        zeros(data, end, offset)  # 8
-        end = offset + length
-        require(end <= len(data), f"{name}: ends behind the file")
-        content = data[offset:end]
+        require(offset + length <= len(data), f"{name}: ends behind the file")
+        require(not any(data[end:offset]), f"{name}: no zeros from {end} to {offset}")  # 8
+        content, end = data[offset : offset + length], offset + length
         require(zlib.crc32(content) == checksum, f"{name}: checksum")
         values = [number for (number,) in struct.iter_unpack("<" + code, content)]
         values = [number if math.isfinite(number) else str(number) for number in values]
@@ -98,10 +82,12 @@ def read(data):
     require(end == len(data), "bytes behind the last section")
     return {"kind": kind, "metadata": dict(metadata), "sections": sections}
 
-
-if __name__ == "__main__":
+status = 0
+for path in sys.argv[1:]:
     try:
-        with open(sys.argv[1], "rb") as file:
+        with open(path, "rb") as file:
             print(json.dumps(read(file.read())))
-    except (OSError, Refused) as error:
-        sys.exit(f"{sys.argv[1]}: {error}")
+    except (OSError, ValueError) as error:
+        status = 1
+        print(json.dumps({"refused": str(error)}))
+sys.exit(status)
