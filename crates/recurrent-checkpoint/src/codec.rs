@@ -3,8 +3,13 @@
 //! Rules for what is written here, because a released struct can never change:
 //! - structs only gain a successor (`HeaderV2`, with a `From<HeaderV1>`); fields are never reordered;
 //! - every list is a [`Limited`]; none holds items of zero size, and nothing is recursive;
-//! - no `Option`, no `bool`, no hash map, and no serde attribute that changes the shape: with
+//! - no `Option`, `bool`, enum or map, and no serde attribute that changes the shape: with
 //!   fixed-size integers each value then has exactly one encoding.
+//!
+//! `schema_tests.rs` holds every header against these rules.
+//!
+//! A `HeaderV2` is a struct beside [`HeaderV1`], a line in [`decode`], and what [`Header`] means;
+//! the structs of released headers and their bytes stay as they are.
 //!
 //! Strings are borrowed from the header's bytes, so that a false length cannot reserve memory.
 
@@ -16,7 +21,11 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::EncodeError;
+use crate::format::Version;
 use crate::section::MAX_DIMENSIONS;
+
+#[cfg(test)]
+mod schema_tests;
 
 /// The most bytes that an encoded header may have.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 << 20;
@@ -28,6 +37,11 @@ pub(crate) const MAX_METADATA: usize = 16_384;
 /// Little-endian, integers of fixed size, and nothing above [`MAX_HEADER_BYTES`] when decoding.
 const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_HEADER_BYTES>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX_HEADER_BYTES>();
+
+/// The header that is written, and that what is read becomes.
+pub(crate) type Header<'a> = HeaderV1<'a>;
+/// A section's entry in it.
+pub(crate) type HeaderEntry<'a> = EntryV1<'a>;
 
 /// The header of format 1.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +114,7 @@ impl<'de, T: Deserialize<'de>, const LIMIT: usize> Deserialize<'de> for Limited<
 }
 
 /// Encodes `header`.
-pub(crate) fn encode(header: &HeaderV1<'_>) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn encode(header: &Header<'_>) -> Result<Vec<u8>, EncodeError> {
     let bound = |count, limit, error: fn(usize, usize) -> EncodeError| {
         if count > limit { Err(error(count, limit)) } else { Ok(()) }
     };
@@ -123,16 +137,29 @@ pub(crate) fn encode(header: &HeaderV1<'_>) -> Result<Vec<u8>, EncodeError> {
     Ok(bytes)
 }
 
-/// Decodes a header from the start of `bytes`, and says how many of them it took: the caller
-/// decides what bytes behind it mean. The error is the library's, as text for people.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(HeaderV1<'_>, usize), String> {
-    bincode::serde::borrow_decode_from_slice(bytes, CONFIGURATION)
+/// Decodes the header of a file of `version` from the start of `bytes`, and says how many of them
+/// it took: the caller decides what bytes behind it mean. The error is text for people.
+pub(crate) fn decode(version: Version, bytes: &[u8]) -> Result<(Header<'_>, usize), String> {
+    match version.major {
+        1 => decode_as::<HeaderV1<'_>>(bytes),
+        other => Err(format!("nothing is known of headers of format {other}")),
+    }
+}
+
+/// Decodes an `H` from the start of `bytes`, and makes the current header of it.
+fn decode_as<'a, H>(bytes: &'a [u8]) -> Result<(Header<'a>, usize), String>
+where
+    H: Deserialize<'a> + Into<Header<'a>>,
+{
+    bincode::serde::borrow_decode_from_slice::<H, _>(bytes, CONFIGURATION)
+        .map(|(header, used)| (header.into(), used))
         .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::VERSION;
 
     fn header() -> HeaderV1<'static> {
         HeaderV1 {
@@ -174,7 +201,7 @@ mod tests {
         expected.extend(0xDEAD_BEEF_u32.to_le_bytes());
         let bytes = encode(&header()).unwrap();
         assert_eq!(bytes, expected);
-        assert_eq!(decode(&bytes).unwrap(), (header(), bytes.len()));
+        assert_eq!(decode(VERSION, &bytes).unwrap(), (header(), bytes.len()));
     }
 
     /// The writer's bound and the reader's are the same number.
@@ -188,7 +215,7 @@ mod tests {
                 sections: Limited(Vec::new()),
             };
             encode(&header).map(|bytes| {
-                assert_eq!(decode(&bytes), Ok((header, bytes.len())));
+                assert_eq!(decode(VERSION, &bytes), Ok((header, bytes.len())));
                 bytes.len()
             })
         };
@@ -211,7 +238,7 @@ mod tests {
             sections: Limited(Vec::new()),
         };
         let bytes = encode(&metadata(MAX_METADATA)).unwrap();
-        assert!(decode(&bytes).is_ok());
+        assert!(decode(VERSION, &bytes).is_ok());
         assert_eq!(
             encode(&metadata(MAX_METADATA + 1)),
             Err(EncodeError::TooManyMetadata { count: MAX_METADATA + 1, limit: MAX_METADATA })
@@ -221,7 +248,7 @@ mod tests {
             // One item more is there: only the bound can refuse it.
             bytes.extend([0; 16]);
             bytes[8..16].copy_from_slice(&count.to_le_bytes());
-            assert!(decode(&bytes).is_err(), "{count}");
+            assert!(decode(VERSION, &bytes).is_err(), "{count}");
         }
     }
 }

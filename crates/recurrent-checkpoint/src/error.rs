@@ -35,11 +35,15 @@ pub enum FormatError {
     },
     /// The file uses features that a reader must know, and this build does not.
     #[error(
-        "needs features that this build does not know (critical flags {flags:#010x}); update recurrent"
+        "needs features that this build does not know (format {found} with critical flags {flags:#010x}; this build reads up to {supported}); update recurrent"
     )]
     UnknownFeatures {
         /// The critical bits that are set and unknown.
         flags: u32,
+        /// The version that the file states.
+        found: Version,
+        /// The latest version that this build knows.
+        supported: Version,
     },
     /// The end is missing.
     #[error("truncated: {found} bytes of {expected}; use an earlier checkpoint")]

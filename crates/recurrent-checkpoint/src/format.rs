@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::checkpoint::Checkpoint;
-use crate::codec::{self, EntryV1, HeaderV1, Limited};
+use crate::codec::{self, Header, HeaderEntry, Limited};
 use crate::error::{EncodeError, FormatError};
 
 /// Starts every checkpoint. The first byte is not ASCII and the line ends are of both kinds, so
@@ -94,7 +94,11 @@ impl Preamble {
             return Err(FormatError::DamagedPreamble);
         }
         if preamble.flags & !KNOWN_FLAGS != 0 {
-            return Err(FormatError::UnknownFeatures { flags: preamble.flags & !KNOWN_FLAGS });
+            return Err(FormatError::UnknownFeatures {
+                flags: preamble.flags & !KNOWN_FLAGS,
+                found: preamble.version,
+                supported: VERSION,
+            });
         }
         let (found, expected) = (real_bytes, preamble.file_bytes);
         if found < expected {
@@ -160,7 +164,7 @@ impl<'c> Encoded<'c> {
                 Ok::<(), std::convert::Infallible>(())
             });
             let data = section.data();
-            EntryV1 {
+            HeaderEntry {
                 name: section.name(),
                 element_type: data.element_type().code(),
                 shape: Limited(section.shape().iter().map(|&size| size as u64).collect()),
@@ -169,7 +173,7 @@ impl<'c> Encoded<'c> {
                 checksum: hasher.finalize(),
             }
         });
-        let mut header = HeaderV1 {
+        let mut header = Header {
             kind: checkpoint.kind(),
             metadata: Limited(
                 checkpoint.metadata().iter().map(|(key, value)| (&**key, &**value)).collect(),

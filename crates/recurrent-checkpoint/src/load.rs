@@ -11,7 +11,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
-use crate::codec::{self, EntryV1, HeaderV1};
+use crate::codec::{self, Header, HeaderEntry};
 use crate::error::{FormatError, LoadError};
 use crate::format::{
     ALIGNMENT, CHECKSUM_BYTES, PREAMBLE_BYTES, Preamble, VERSION, Version, aligned,
@@ -200,8 +200,8 @@ impl<R: Read> Reader<R> {
         if crc32fast::hash(&header) != u32::from_le_bytes(checksum) {
             return Err(FormatError::DamagedHeader.into());
         }
-        let (decoded, used) =
-            codec::decode(&header).map_err(|reason| FormatError::InvalidHeader { reason })?;
+        let (decoded, used) = codec::decode(preamble.version, &header)
+            .map_err(|reason| FormatError::InvalidHeader { reason })?;
         // A later minor version may append to the header; one that is known may not.
         if used != header.len() && preamble.version <= VERSION {
             return Err(FormatError::InvalidHeader {
@@ -271,7 +271,7 @@ fn reserve<T>(count: u64) -> Result<Vec<T>, FormatError> {
 }
 
 /// Checks everything that a header states against itself and against the file's size.
-fn check(header: &HeaderV1<'_>, preamble: Preamble) -> Result<Index, FormatError> {
+fn check(header: &Header<'_>, preamble: Preamble) -> Result<Index, FormatError> {
     let metadata = &header.metadata.0;
     if let Some(pair) = metadata.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
         return Err(FormatError::InvalidHeader {
@@ -307,7 +307,7 @@ fn check(header: &HeaderV1<'_>, preamble: Preamble) -> Result<Index, FormatError
 }
 
 /// Checks one entry that must lie right behind `end`, and gives the end of its values.
-fn check_entry(entry: &EntryV1<'_>, end: u64) -> Result<(Entry, u64), String> {
+fn check_entry(entry: &HeaderEntry<'_>, end: u64) -> Result<(Entry, u64), String> {
     let element_type = ElementType::from_code(entry.element_type)
         .ok_or_else(|| format!("its element type {} is unknown", entry.element_type))?;
     let bytes = element_count(&entry.shape.0)

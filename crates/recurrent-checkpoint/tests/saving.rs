@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use recurrent_checkpoint::{Checkpoint, LoadError, Operation, SaveError, write_atomically};
+use recurrent_checkpoint::{
+    Checkpoint, LoadError, Operation, SaveError, inspect, write_atomically,
+};
 
 fn checkpoint(step: u64) -> Checkpoint<'static> {
     let mut checkpoint = Checkpoint::new("test");
@@ -167,6 +169,68 @@ fn a_path_without_a_file_name_is_refused() {
         let error = checkpoint(1).save(path).unwrap_err();
         assert!(error.to_string().contains("the path names no file"), "{error}");
     }
+}
+
+/// The superuser could rename a file over a device, and so take `/dev/null` from everybody.
+#[cfg(unix)]
+#[test]
+fn what_is_neither_file_nor_link_is_not_replaced() {
+    use std::os::unix::{fs::FileTypeExt, net::UnixListener};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.ckpt");
+    let _socket = UnixListener::bind(&path).unwrap();
+    let error = checkpoint(1).save(&path).unwrap_err();
+    assert_eq!(operation(&error), Operation::Rename);
+    assert!(error.to_string().contains("last.ckpt is no file; choose another name"), "{error}");
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+    assert_eq!(names(folder.path()), ["last.ckpt"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_at_the_path_is_replaced_and_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "data").unwrap();
+    let path = folder.path().join("last.ckpt");
+    std::os::unix::fs::symlink(&precious, &path).unwrap();
+    checkpoint(1).save(&path).unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "data");
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    assert_eq!(step(&path), 1);
+}
+
+/// Linux takes any bytes for a name; the name is used as it is, and shown as well as it can be.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_used_and_named_in_errors() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join(OsStr::from_bytes(b"run\xFF"));
+    fs::create_dir(&run).unwrap();
+    let path = run.join(OsStr::from_bytes(b"last\xC3.ckpt"));
+    for number in 1..3 {
+        checkpoint(number).save(&path).unwrap();
+        assert_eq!(step(&path), number);
+    }
+    assert!(inspect(&path).unwrap().is_intact());
+    assert_eq!(fs::read_dir(&run).unwrap().count(), 1);
+
+    fs::create_dir(run.join(OsStr::from_bytes(b"last\xC3.ckpt.saving"))).unwrap();
+    let error = checkpoint(3).save(&path).unwrap_err();
+    assert!(error.to_string().contains("last\u{FFFD}.ckpt.saving is in the way"), "{error}");
+    assert_eq!(step(&path), 2);
+    let error = Checkpoint::load(run.join("none")).unwrap_err();
+    assert!(error.to_string().contains("run\u{FFFD}/none"), "{error}");
+}
+
+#[test]
+fn a_name_too_long_for_its_temporary_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = checkpoint(1).save(folder.path().join("n".repeat(255))).unwrap_err();
+    assert_eq!(operation(&error), Operation::Create);
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[cfg(unix)]
