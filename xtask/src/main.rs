@@ -7,7 +7,9 @@
 
 mod ci;
 mod invocation;
+mod steps;
 mod tidy;
+mod torture;
 mod ulp;
 mod workspace;
 
@@ -21,6 +23,7 @@ Commands:
                tests, doc tests, docs, every crate alone with each set of features, packaging
   ci --quick   the part that takes seconds when warm: formatting, tidy, clippy, tests, doc tests
   tidy         the house rules that neither rustc nor clippy knows
+  torture      the long forms of tests, which ci leaves out (takes many minutes)
   ulp          the error of every activation over all 2^32 inputs (takes minutes)
   help         this text
 
@@ -32,6 +35,7 @@ Exit status: 0 when everything holds, 1 when something does not, 2 for a usage e
 enum Request {
     Ci(ci::Scope),
     Tidy,
+    Torture,
     Ulp,
     Help,
 }
@@ -42,9 +46,10 @@ fn parse(arguments: &[&str]) -> Result<Request, String> {
         ["ci"] => Ok(Request::Ci(ci::Scope::Whole)),
         ["ci", "--quick"] => Ok(Request::Ci(ci::Scope::Quick)),
         ["tidy"] => Ok(Request::Tidy),
+        ["torture"] => Ok(Request::Torture),
         ["ulp"] => Ok(Request::Ulp),
         [] => Err("a command is missing".to_owned()),
-        ["ci" | "tidy" | "ulp" | "help", rest @ ..] => {
+        ["ci" | "tidy" | "torture" | "ulp" | "help", rest @ ..] => {
             Err(format!("unexpected argument: {}", rest.join(" ")))
         }
         [command, ..] => Err(format!("unknown command: {command}")),
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
     let outcome = match request {
         Request::Ci(scope) => ci::run(scope),
         Request::Tidy => tidy::run(),
+        Request::Torture => torture::run(),
         Request::Ulp => ulp::run(),
         Request::Help => {
             print!("{USAGE}");
@@ -89,13 +95,21 @@ mod tests {
         assert_eq!(parse(&["ci"]), Ok(Request::Ci(Scope::Whole)));
         assert_eq!(parse(&["ci", "--quick"]), Ok(Request::Ci(Scope::Quick)));
         assert_eq!(parse(&["tidy"]), Ok(Request::Tidy));
+        assert_eq!(parse(&["torture"]), Ok(Request::Torture));
         assert_eq!(parse(&["ulp"]), Ok(Request::Ulp));
         assert_eq!(parse(&["ci", "--help"]), Ok(Request::Help));
     }
 
     #[test]
     fn what_is_no_command_is_a_usage_error() {
-        for arguments in [&[][..], &["tidi"], &["--quick"], &["ci", "--fast"], &["tidy", "now"]] {
+        for arguments in [
+            &[][..],
+            &["tidi"],
+            &["--quick"],
+            &["ci", "--fast"],
+            &["tidy", "now"],
+            &["torture", "me"],
+        ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
     }

@@ -1,34 +1,11 @@
-//! The steps of `cargo xtask ci`, in order, and the tools that they need.
+//! The steps of `cargo xtask ci`, in order.
 
-use crate::{ci::Scope, invocation::Invocation, workspace::Package};
-
-/// One line of the summary.
-#[derive(Debug, PartialEq)]
-pub(super) struct Step {
-    pub(super) name: &'static str,
-    pub(super) action: Action,
-    /// What must be installed besides cargo and rustc.
-    pub(super) tool: Option<Tool>,
-}
-
-/// What a step does.
-#[derive(Debug, PartialEq)]
-pub(super) enum Action {
-    /// The house rules, checked in this process.
-    Tidy,
-    /// Commands that must all succeed.
-    Commands(Vec<Invocation>),
-}
-
-/// A cargo subcommand that may be missing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Tool {
-    name: &'static str,
-    subcommand: &'static str,
-    install: &'static str,
-    /// Without a required tool nothing is checked; without another one its step is skipped.
-    pub(super) required: bool,
-}
+use crate::{
+    ci::Scope,
+    invocation::Invocation,
+    steps::{Action, Step, Tool},
+    workspace::Package,
+};
 
 const RUSTFMT: Tool = Tool {
     name: "rustfmt",
@@ -50,29 +27,6 @@ const CARGO_DENY: Tool = Tool {
     install: "cargo install cargo-deny",
     required: false,
 };
-
-impl Tool {
-    /// Succeeds exactly when the tool is installed.
-    pub(super) fn probe(&self) -> Invocation {
-        Invocation::cargo(&[self.subcommand, "--version"])
-    }
-
-    /// What to tell somebody who has not got it.
-    pub(super) fn advice(&self) -> String {
-        format!("{} is not installed ({})", self.name, self.install)
-    }
-}
-
-/// The tools that these steps need, each once.
-pub(super) fn tools(steps: &[Step]) -> Vec<Tool> {
-    let mut tools: Vec<Tool> = Vec::new();
-    for tool in steps.iter().filter_map(|step| step.tool) {
-        if !tools.contains(&tool) {
-            tools.push(tool);
-        }
-    }
-    tools
-}
 
 /// The steps in order: the fastest first, so that a slip is seen at once.
 ///
@@ -151,9 +105,10 @@ fn package(packages: &[Package], dirty: bool, packing: &str) -> Invocation {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, CLIPPY, RUSTFMT, feature_matrix, package, steps, tools};
+    use super::{CLIPPY, RUSTFMT, feature_matrix, package, steps};
     use crate::{
         ci::Scope,
+        steps::{Action, tools},
         workspace::{
             Package,
             planted::{self, private_package},
