@@ -124,12 +124,13 @@ pub(super) fn train_loop<T: Task>(
         };
         epoch_units += step.loss.count;
         progress.step(step.loss.mean(), step.loss.count);
-        let now = Instant::now();
+        // Asked once: pressed behind this line, it stops the run after the next step.
+        let (now, stop) = (Instant::now(), interrupt.is_requested());
         let is_due = match run.save_every {
             Some(steps) => step.step.is_multiple_of(steps),
             None => now - saved >= save_after,
         };
-        if ended.is_some() || interrupt.is_requested() || is_due {
+        if ended.is_some() || stop || is_due {
             // Saved even if every loss is NaN: a run without a best model would be of no use.
             let is_best = ended.as_ref().is_some_and(|end| end.seen.is_best || !run.has_best);
             run.save(is_best, progress)?;
@@ -147,7 +148,7 @@ pub(super) fn train_loop<T: Task>(
             run.note(ended, progress);
             run.tell_failure(progress);
         }
-        if interrupt.is_requested() && !run.work.training.is_over() {
+        if stop && !run.work.training.is_over() {
             outcome = Outcome::Interrupted;
             break;
         }
