@@ -86,7 +86,7 @@ fn at_every_operation(
 }
 
 fn power_cut_at_every_operation(size: Size, full: Losses) {
-    let (old, new) = (size.encoded(1), size.encoded(2));
+    let (old, new) = (ONE_KIB.encoded(1), size.encoded(2));
     let writes = size.writes();
     for old in [None, Some(&*old)] {
         at_every_operation(size, old, Fate::Crash, |at, disk, result| {
@@ -158,8 +158,8 @@ fn a_failed_operation_is_reported_as_what_it_did() {
 
 /// The same on the real disk; the next save must work, whatever is left.
 fn fate_at_every_operation_on_the_disk(size: Size) {
-    let (old, new) = (size.encoded(1), size.encoded(2));
-    let (old_checkpoint, new_checkpoint) = (size.checkpoint(1), size.checkpoint(2));
+    let (old, new) = (ONE_KIB.encoded(1), size.encoded(2));
+    let (old_checkpoint, new_checkpoint) = (ONE_KIB.checkpoint(1), size.checkpoint(2));
     let writes = size.writes();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.ckpt");

@@ -21,6 +21,9 @@ const ANSWER: &str = "answer";
 const RUN: &str = "run";
 const NAME: &str = "last.ckpt";
 
+/// The size of the file that is there before.
+pub(crate) const OLD_BYTES: usize = 1 << 10;
+
 /// What the child writes to the standard error when it begins to save.
 pub(crate) const BEGUN: &str = "saving";
 
@@ -60,18 +63,18 @@ pub(crate) fn save_as_asked() {
 /// A working folder for children, with a checkpoint in a folder of its own.
 pub(crate) struct Workplace {
     folder: TempDir,
-    bytes: usize,
     /// The file of step 1, which is there, and of step 2, which the child is asked to save.
     pub(crate) old: Vec<u8>,
     pub(crate) new: Vec<u8>,
 }
 
 impl Workplace {
+    /// `bytes` is the size of the new file.
     pub(crate) fn new(bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(RUN)).unwrap();
-        let file = |step| checkpoint(bytes, step).to_bytes().unwrap();
-        let workplace = Self { folder, bytes, old: file(1), new: file(2) };
+        let file = |bytes, step| checkpoint(bytes, step).to_bytes().unwrap();
+        let workplace = Self { folder, old: file(OLD_BYTES, 1), new: file(bytes, 2) };
         workplace.ask(&[(bytes, 2)]);
         workplace.restore();
         workplace
@@ -126,7 +129,7 @@ impl Workplace {
 
     /// Saves the old file again: the next save, which must work, whatever was left.
     pub(crate) fn restore(&self) {
-        checkpoint(self.bytes, 1).save(self.path()).unwrap();
+        checkpoint(OLD_BYTES, 1).save(self.path()).unwrap();
         assert!(self.left() == self.old);
         self.assert_tidy("the next save");
     }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::child::{BEGUN, Workplace, checkpoint};
 
 /// Kills `kills` children, each after a delay uniform in 0 to 1.2 of the time of a save.
-fn kill_at_random_moments(kills: u32, bytes: usize) {
+fn kill_at_random_moments(kills: u32) {
+    let bytes = 1 << 20;
     let workplace = Workplace::new(bytes);
     let path = workplace.path();
     let mut times: Vec<Duration> = (0..9)
@@ -21,6 +22,7 @@ fn kill_at_random_moments(kills: u32, bytes: usize) {
         })
         .collect();
     times.sort();
+    workplace.restore();
     let longest_delay = times[times.len() / 2].mul_f64(1.2);
 
     let (mut renamed, mut unfinished) = (0, 0);
@@ -45,11 +47,11 @@ fn kill_at_random_moments(kills: u32, bytes: usize) {
 
 #[test]
 fn a_process_killed_at_random_leaves_the_old_file_or_the_new() {
-    kill_at_random_moments(200, 1 << 20);
+    kill_at_random_moments(200);
 }
 
 #[test]
 #[ignore = "long: cargo xtask torture"]
 fn a_process_killed_at_random_leaves_the_old_file_or_the_new_long() {
-    kill_at_random_moments(3_000, 4 << 20);
+    kill_at_random_moments(3_000);
 }

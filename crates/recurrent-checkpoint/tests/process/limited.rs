@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::child::{Workplace, checkpoint, names, works};
+use crate::child::{OLD_BYTES, Workplace, checkpoint, names, works};
 
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_of_writing() {
@@ -32,7 +32,7 @@ fn a_full_disk_keeps_the_old_file() {
     if !works(&["unshare", "-rm", "sh", "-c", probe], "a full disk") {
         return;
     }
-    let small = 1 << 10;
+    let small = OLD_BYTES;
     for (options, large, operation) in [
         ("size=64k", 1 << 20, "Write"),
         ("size=64k", 61 << 10, "Write"),
