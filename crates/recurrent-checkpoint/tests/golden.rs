@@ -68,3 +68,35 @@ fn inspect_tells_what_the_released_file_holds() {
         )
     );
 }
+
+/// CRC-32 bit by bit, as the page defines it: no table, no instruction of a processor.
+fn crc_32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 }
+        })
+    })
+}
+
+/// Checksums come from whatever instructions a processor has, and are the same from all: those of
+/// the released file, and those of sections long enough for every way of computing them.
+#[test]
+fn checksums_are_those_of_the_page_whatever_the_processor_computes_them_with() {
+    let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+    assert_eq!(crc_32(&VERSION_1_0[..32]), number(&VERSION_1_0[32..36]));
+    let header_end = 36 + u64::from_le_bytes(VERSION_1_0[16..24].try_into().unwrap()) as usize;
+    let header = &VERSION_1_0[36..header_end];
+    assert_eq!(crc_32(header), number(&VERSION_1_0[header_end..header_end + 4]));
+
+    for length in (0..300).chain([1 << 12, (1 << 17) + 5]) {
+        let values: Vec<u8> = (0..length).map(|at: u32| (at.wrapping_mul(at) / 7) as u8).collect();
+        let mut checkpoint = Checkpoint::new("");
+        checkpoint.insert("", &[values.len()], &values);
+        let bytes = checkpoint.to_bytes().unwrap();
+        // Kind, count of metadata, count of sections, name, type, shape, offset, length; then it.
+        let at = 36 + 8 + 8 + 8 + 8 + 4 + 16 + 8 + 8;
+        assert_eq!(crc_32(&values), number(&bytes[at..at + 4]), "{length} bytes");
+        // And numbers are little-endian, whatever the machine's are.
+        assert_eq!(bytes[at - 8..at], u64::from(length).to_le_bytes());
+    }
+}
