@@ -145,7 +145,9 @@ pub(crate) fn hostile_files() -> Vec<(String, Vec<u8>)> {
         let right = u64::from_le_bytes(right);
         let near = [right.wrapping_sub(1), right + 1, right + 64, right * 2];
         let far = [0, 1, 63, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, u64::MAX - 63, u64::MAX];
-        for value in near.into_iter().chain(far) {
+        // The bounds of dimensions, entries and the header, which a reader may trust too far.
+        let bounds = [16, 17, 16_384, 16_385, 1 << 24, (1 << 24) + 1];
+        for value in near.into_iter().chain(bounds).chain(far) {
             let bytes = sheet.with(field, value);
             // A value that is right again in so few bytes, and the one field that may be larger.
             if bytes != sheet.bytes && name != "minor version" {
