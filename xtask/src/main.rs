@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 mod ci;
+mod fuzz;
 mod invocation;
 mod tidy;
 mod ulp;
@@ -21,6 +22,9 @@ Commands:
                tests, doc tests, docs, every crate alone with each set of features, packaging
   ci --quick   the part that takes seconds when warm: formatting, tidy, clippy, tests, doc tests
   tidy         the house rules that neither rustc nor clippy knows
+  fuzz [TARGET] [--executions N] [--seconds N]
+               searches for files that a reader does not stand, with libFuzzer: all readers for 60
+               seconds each, or for so many executions in all (needs a C++ compiler)
   ulp          the error of every activation over all 2^32 inputs (takes minutes)
   help         this text
 
@@ -31,6 +35,7 @@ Exit status: 0 when everything holds, 1 when something does not, 2 for a usage e
 #[derive(Debug, PartialEq)]
 enum Request {
     Ci(ci::Scope),
+    Fuzz(fuzz::Search),
     Tidy,
     Ulp,
     Help,
@@ -41,6 +46,7 @@ fn parse(arguments: &[&str]) -> Result<Request, String> {
         ["--help" | "-h" | "help"] | [_, "--help" | "-h"] => Ok(Request::Help),
         ["ci"] => Ok(Request::Ci(ci::Scope::Whole)),
         ["ci", "--quick"] => Ok(Request::Ci(ci::Scope::Quick)),
+        ["fuzz", rest @ ..] => fuzz::parse(rest).map(Request::Fuzz),
         ["tidy"] => Ok(Request::Tidy),
         ["ulp"] => Ok(Request::Ulp),
         [] => Err("a command is missing".to_owned()),
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
     };
     let outcome = match request {
         Request::Ci(scope) => ci::run(scope),
+        Request::Fuzz(search) => fuzz::run(&search),
         Request::Tidy => tidy::run(),
         Request::Ulp => ulp::run(),
         Request::Help => {
@@ -90,6 +97,7 @@ mod tests {
         assert_eq!(parse(&["ci", "--quick"]), Ok(Request::Ci(Scope::Quick)));
         assert_eq!(parse(&["tidy"]), Ok(Request::Tidy));
         assert_eq!(parse(&["ulp"]), Ok(Request::Ulp));
+        assert_eq!(parse(&["fuzz"]), Ok(Request::Fuzz(super::fuzz::Search::default())));
         assert_eq!(parse(&["ci", "--help"]), Ok(Request::Help));
     }
 

@@ -41,6 +41,11 @@ fn images() {
 }
 
 #[test]
+fn data_to_learn_from() {
+    try_out("learn", 2_000);
+}
+
+#[test]
 fn metrics() {
     try_out("metrics", 3_000);
 }

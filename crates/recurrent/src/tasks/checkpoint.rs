@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, Error, anyhow, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
@@ -13,7 +13,7 @@ use recurrent_training::{HeldOutLoss, Loss};
 use serde_json::Value;
 
 use super::training::{build, zeros};
-use super::{Data, Task, TaskName, Training};
+use super::{Data, Task, TaskName, TaskSettings, Training};
 
 const HELD_OUT_STEPS: &str = "held_out/steps";
 const HELD_OUT_LOSSES: &str = "held_out/losses";
@@ -78,7 +78,7 @@ pub struct Head<T: Task> {
 /// Reads settings and codec.
 ///
 /// # Errors
-/// If the file is no checkpoint of this task.
+/// If the file is no checkpoint of this task, or they make no model.
 pub fn read_head<T: Task>(path: &Path) -> anyhow::Result<Head<T>> {
     let checkpoint = Checkpoint::load(path)?;
     let head = || -> anyhow::Result<_> {
@@ -89,6 +89,11 @@ pub fn read_head<T: Task>(path: &Path) -> anyhow::Result<Head<T>> {
         let codec = checkpoint.require_metadata(CODEC)?;
         let codec =
             serde_json::from_str(codec).with_context(|| format!("its {CODEC} cannot be read"))?;
+        // A file may hold anything: what is read makes a model, or is refused here.
+        let settings: T::Settings = settings;
+        settings.network().check().map_err(Error::msg)?;
+        settings.learning().check().map_err(Error::msg)?;
+        T::build(&settings, &codec)?;
         Ok((settings, codec))
     };
     let (settings, codec) = head().with_context(|| path.display().to_string())?;
@@ -187,18 +192,16 @@ pub fn load_model<T: Task>(path: &Path) -> anyhow::Result<(T, Parameters<f32>)> 
     let Head { checkpoint, settings, codec } = read_head::<T>(path)?;
     let read = || -> anyhow::Result<_> {
         let task = build::<T>(settings, codec).map_err(|error| anyhow!(error))?;
-        let mut parameters = zeros(&task);
         let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
         let group = if averages { "average" } else { "parameters" };
-        let mut result = Ok(());
-        parameters.visit_mut(|entry, data| {
+        // All are looked at before memory is taken: settings may promise more than the file holds.
+        let entries = task.layout().entries().iter().map(|entry| {
             let shape = [entry.slot.columns(), entry.slot.rows()];
-            match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
-                Ok(values) => data.copy_from_slice(values),
-                Err(error) => result = Err(error),
-            }
+            checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape)
         });
-        result?;
+        let mut values = entries.collect::<Result<Vec<&[f32]>, _>>()?.into_iter();
+        let mut parameters = zeros(&task);
+        parameters.visit_mut(|_, data| data.copy_from_slice(values.next().unwrap_or_default()));
         Ok((task, parameters))
     };
     read().with_context(|| path.display().to_string())

@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Error, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_topologies::SeriesFeed;
@@ -176,6 +176,8 @@ impl Task for Forecast {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<Forecaster> {
+        settings.check().map_err(Error::msg)?;
+        codec.check(settings).map_err(Error::msg)?;
         Ok(Forecaster::build(settings, codec.columns.len())?)
     }
 

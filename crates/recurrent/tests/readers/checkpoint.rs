@@ -23,7 +23,10 @@ fn read(bytes: &[u8]) {
             let summary = summary.expect("what can be loaded can be inspected");
             assert!(summary.is_intact());
             assert_eq!(summary.file_bytes, bytes.len() as u64);
-            assert_eq!((&*summary.kind, &summary.metadata), (checkpoint.kind(), checkpoint.metadata()));
+            assert_eq!(
+                (&*summary.kind, &summary.metadata),
+                (checkpoint.kind(), checkpoint.metadata())
+            );
             assert_eq!(summary.sections.len(), checkpoint.sections().len());
             for (told, section) in summary.sections.iter().zip(checkpoint.sections()) {
                 assert_eq!((&*told.name, &*told.shape), (section.name(), section.shape()));

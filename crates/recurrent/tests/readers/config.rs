@@ -2,7 +2,8 @@
 
 use recurrent::options::Options;
 use recurrent::tasks::{
-    Caption, Classify, ConditionalText, Forecast, LanguageModel, Tag, Task, TaskName, Translate, Vqa,
+    Caption, Classify, ConditionalText, Forecast, LanguageModel, Tag, Task, TaskName, Translate,
+    Vqa,
 };
 
 use super::{assert_names, put};

@@ -48,7 +48,9 @@ fn table(bytes: &[u8]) {
     if let Some(numbers) = str::from_utf8(bytes).ok().and_then(parse_features) {
         assert!(!numbers.is_empty() && numbers.iter().all(|number| number.is_finite()));
     }
-    let Ok(table) = Table::read(&source, &["image", "caption"], &Columns::default()) else { return };
+    let Ok(table) = Table::read(&source, &["image", "caption"], &Columns::default()) else {
+        return;
+    };
     // What a changed path names is not ours to read.
     if table.rows.iter().any(|row| row.cells[0].contains('/')) {
         return;

@@ -1,8 +1,8 @@
 //! The JSON in a checkpoint's metadata: settings and codec of every task, and the model that is
 //! made of them.
 
-use recurrent::tasks::checkpoint::{kind, load_model, read_head};
 use recurrent::tasks::Task;
+use recurrent::tasks::checkpoint::{kind, load_model, read_head};
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::random::Generator;
 use serde_json::Value;
@@ -43,7 +43,8 @@ pub(super) fn load<T: Task>(settings: &str, codec: &str) {
     let codec_again = serde_json::to_string(&head.codec).expect("a codec is JSON");
     assert!(serde_json::from_str::<T::Codec>(&codec_again).is_ok(), "{codec_again}");
 
-    let longest = serde_json::from_str::<Value>(codec).ok().and_then(|codec| codec["longest"].as_u64());
+    let longest =
+        serde_json::from_str::<Value>(codec).ok().and_then(|codec| codec["longest"].as_u64());
     let Ok(model) = T::build(&head.settings, &head.codec) else { return };
     let task = T::new(head.settings, head.codec, model);
     if task.layout().count() > MOST_PARAMETERS {
@@ -51,7 +52,8 @@ pub(super) fn load<T: Task>(settings: &str, codec: &str) {
     }
     let Ok(mut parameters) = task.initialize(&mut Generator::new(1, 1)) else { return };
     parameters.visit_mut(|entry, data| {
-        let (name, shape) = (format!("parameters/{}", entry.name), [entry.slot.columns(), entry.slot.rows()]);
+        let (name, shape) =
+            (format!("parameters/{}", entry.name), [entry.slot.columns(), entry.slot.rows()]);
         checkpoint.insert(name, &shape, data.to_vec());
     });
     let path = put("b.ckpt", &checkpoint.to_bytes().expect("it is small"));
@@ -59,7 +61,9 @@ pub(super) fn load<T: Task>(settings: &str, codec: &str) {
         panic!("{settings} and {codec} make a model once, but not twice");
     };
     assert!(loaded == parameters);
-    for line in ["a cat", "1,2 3,4", "x,y\n1,2\n3,4\n5,6\n", "0.5 1\tis it a cat", "a.png\tis it", "good"] {
+    for line in
+        ["a cat", "1,2 3,4", "x,y\n1,2\n3,4\n5,6\n", "0.5 1\tis it a cat", "a.png\tis it", "good"]
+    {
         small::use_it(&task, &loaded, line.as_bytes());
     }
     // As long as they say the longest text is, untrained models write.

@@ -1,8 +1,6 @@
 //! Tables of numbers: a long series, or many short ones with labels.
 
-use recurrent::data::{
-    Columns, Series, numbers::LabelledTable, source,
-};
+use recurrent::data::{Columns, Series, numbers::LabelledTable, source};
 
 use super::{assert_names, choice, put, seed};
 
@@ -57,7 +55,8 @@ pub(super) fn run(bytes: &[u8]) {
 /// The numbers come back from what is written of them, bit for bit.
 fn written(series: &Series) {
     let width = series.columns.len();
-    let mut text: String = (0..width).map(|at| format!("{}c{at}", if at > 0 { "," } else { "" })).collect();
+    let mut text: String =
+        (0..width).map(|at| format!("{}c{at}", if at > 0 { "," } else { "" })).collect();
     for step in 0..series.steps() {
         let row: Vec<String> = series.row(step).iter().map(f64::to_string).collect();
         text = text + "\n" + &row.join(",");

@@ -6,8 +6,8 @@ use recurrent::data::TokenKind;
 use recurrent::options::{Options, TopologyKind};
 use recurrent::tasks::pictures::ImageSettings;
 use recurrent::tasks::{
-    Caption, Classify, ConditionalText, Forecast, Generate, Input, LanguageModel, Predict,
-    Tag, Task, Translate, Vqa,
+    Caption, Classify, ConditionalText, Forecast, Generate, Input, LanguageModel, Predict, Tag,
+    Task, Translate, Vqa,
 };
 use recurrent_cells::Parameters;
 use recurrent_kernels::{Compute, random::Generator};
@@ -26,6 +26,10 @@ pub(super) struct Small {
     pub(super) use_it: Box<dyn Fn(&[u8])>,
     /// Loads a model with this kind of data from a checkpoint with these settings and this codec.
     pub(super) load: fn(settings: &str, codec: &str),
+    /// Learns from data of these bytes.
+    pub(super) learn: Box<dyn Fn(&[u8])>,
+    /// Its own data.
+    pub(super) data: Vec<u8>,
     /// A line that it reads.
     pub(super) line: &'static str,
 }
@@ -77,7 +81,11 @@ fn data<T: Task>() -> &'static str {
     let header = "image\tcaption\tquestion\tanswer\n";
     let features: String = (0..4).map(|at| row(&format!("{at} 0.5"), at % 2)).collect();
     put("features.tsv", (header.to_owned() + &features).as_bytes());
-    let drawn: String = ["a.png", "b.png", "c.png", "d.png"].into_iter().zip(0..).map(|(image, at)| row(image, at % 2)).collect();
+    let drawn: String = ["a.png", "b.png", "c.png", "d.png"]
+        .into_iter()
+        .zip(0..)
+        .map(|(image, at)| row(image, at % 2))
+        .collect();
     put("drawn.tsv", (header.to_owned() + &drawn).as_bytes());
     match T::NAME {
         "language-model" => "text.txt",
@@ -106,12 +114,18 @@ where
     let options = options.or_default(T::defaults()).expect("our own paths are UTF-8");
     let mut settings = T::settings(&options).expect("our own options go together");
     settings.shrink();
+    let own_data = options.data.clone().expect("it was given");
+    let learn = {
+        let (options, settings) = (options.clone(), settings.clone());
+        move |bytes: &[u8]| super::learn::learn::<T>(&options, &settings, bytes)
+    };
     let read = T::read(&options, &settings, None);
     let codec = read.unwrap_or_else(|error| panic!("{}: {error:#}", T::NAME)).codec;
     let json = |value: Result<String, _>| -> String {
         value.unwrap_or_else(|error: serde_json::Error| panic!("{error}"))
     };
-    let (own, learnt) = (json(serde_json::to_string(&settings)), json(serde_json::to_string(&codec)));
+    let (own, learnt) =
+        (json(serde_json::to_string(&settings)), json(serde_json::to_string(&codec)));
     let model = T::build(&settings, &codec).expect("our own settings make a model");
     let task = T::new(settings, codec, model);
     let parameters = task.initialize(&mut Generator::new(1, 1)).expect("uniform is for all");
@@ -121,6 +135,8 @@ where
         codec: learnt,
         use_it: Box::new(move |bytes| use_it(&task, &parameters, bytes)),
         load: super::model::load::<T>,
+        learn: Box::new(learn),
+        data: std::fs::read(own_data).expect("it was written"),
         line,
     }
 }

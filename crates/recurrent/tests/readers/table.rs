@@ -50,7 +50,8 @@ pub(super) fn run(bytes: &[u8]) {
 
     // Written again it is the same.
     let quoted = |cell: &String| format!("\"{}\"", cell.replace('"', "\"\""));
-    let (separator, header) = if choice & 1 == 0 { ("\t", "text\tlabel\n") } else { (",", "text,label\n") };
+    let (separator, header) =
+        if choice & 1 == 0 { ("\t", "text\tlabel\n") } else { (",", "text,label\n") };
     let mut written = header.to_owned();
     for row in &table.rows {
         let cells: Vec<String> = match format {

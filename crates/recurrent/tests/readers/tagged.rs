@@ -22,7 +22,10 @@ pub(super) fn run(bytes: &[u8]) {
         assert!(end <= lines);
         for (token, tag) in sentence.tokens.iter().zip(&sentence.tags) {
             for part in [token, tag] {
-                assert!(!part.is_empty() && part.trim() == part && !part.contains('\t'), "{part:?}");
+                assert!(
+                    !part.is_empty() && part.trim() == part && !part.contains('\t'),
+                    "{part:?}"
+                );
             }
             written += &format!("{token}\t{tag}\n");
         }

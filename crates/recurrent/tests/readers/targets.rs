@@ -18,6 +18,7 @@ use std::{
 mod checkpoint;
 mod config;
 mod images;
+mod learn;
 mod metrics;
 mod model;
 mod predict;
@@ -45,8 +46,9 @@ macro_rules! targets {
 }
 
 /// All of them.
-pub(crate) const ALL: [Target; 11] = targets!(
-    checkpoint, config, images, metrics, model, predict, series, table, tagged, text, vectors
+pub(crate) const ALL: [Target; 12] = targets!(
+    checkpoint, config, images, learn, metrics, model, predict, series, table, tagged, text,
+    vectors
 );
 
 /// The target of this name.

@@ -36,7 +36,11 @@ pub(super) fn run(bytes: &[u8]) {
         }
     }
     let json = serde_json::to_string(&vocabulary).expect("a vocabulary is JSON");
-    assert_eq!(serde_json::from_str::<Vocabulary>(&json).as_ref().ok(), Some(&vocabulary), "{json}");
+    assert_eq!(
+        serde_json::from_str::<Vocabulary>(&json).as_ref().ok(),
+        Some(&vocabulary),
+        "{json}"
+    );
     let of_train = Vocabulary::learn(kind, train, 2);
     if let Err(error) = of_train.encode(held_out) {
         let message = error.to_string();
@@ -49,14 +53,18 @@ pub(super) fn run(bytes: &[u8]) {
             let again = Corpus::load_with(&source, None, corpus.vocabulary.clone())
                 .expect("the same file is as large");
             assert_eq!((&again.train, &again.valid), (&corpus.train, &corpus.valid));
-            assert_eq!(corpus.train.len() + corpus.valid.len(), kind.count(train) + kind.count(held_out));
+            assert_eq!(
+                corpus.train.len() + corpus.valid.len(),
+                kind.count(train) + kind.count(held_out)
+            );
             assert_eq!(corpus.fingerprint(), again.fingerprint());
         }
     }
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let english = "The cat's paw, well-known: 1,000.5 mice! \"Yes,\" it said (twice)...\n\n<unk> -- ";
+    let english =
+        "The cat's paw, well-known: 1,000.5 mice! \"Yes,\" it said (twice)...\n\n<unk> -- ";
     let other = "Größe naïve 東京 \u{1F600} e\u{301}\r\n\u{FEFF}tab\tend\u{2028}\u{2019}tis";
     let texts = [english.repeat(3), other.repeat(4), format!("\u{FEFF}{english}\r\n{other}")];
     let kinds = 0..12;
