@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 mod ci;
+mod fuzz;
 mod invocation;
 mod steps;
 mod tidy;
@@ -24,6 +25,9 @@ Commands:
   ci --quick   the part that takes seconds when warm: formatting, tidy, clippy, tests, doc tests
   tidy         the house rules that neither rustc nor clippy knows
   torture      the long forms of tests, which ci leaves out (takes many minutes)
+  fuzz [TARGET] [--executions N] [--seconds N]
+               searches for files that a reader does not stand, with libFuzzer: all readers for 60
+               seconds each, or for so many executions in all (needs a C++ compiler)
   ulp          the error of every activation over all 2^32 inputs (takes minutes)
   help         this text
 
@@ -34,6 +38,7 @@ Exit status: 0 when everything holds, 1 when something does not, 2 for a usage e
 #[derive(Debug, PartialEq)]
 enum Request {
     Ci(ci::Scope),
+    Fuzz(fuzz::Search),
     Tidy,
     Torture,
     Ulp,
@@ -45,6 +50,7 @@ fn parse(arguments: &[&str]) -> Result<Request, String> {
         ["--help" | "-h" | "help"] | [_, "--help" | "-h"] => Ok(Request::Help),
         ["ci"] => Ok(Request::Ci(ci::Scope::Whole)),
         ["ci", "--quick"] => Ok(Request::Ci(ci::Scope::Quick)),
+        ["fuzz", rest @ ..] => fuzz::parse(rest).map(Request::Fuzz),
         ["tidy"] => Ok(Request::Tidy),
         ["torture"] => Ok(Request::Torture),
         ["ulp"] => Ok(Request::Ulp),
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
     };
     let outcome = match request {
         Request::Ci(scope) => ci::run(scope),
+        Request::Fuzz(search) => fuzz::run(&search),
         Request::Tidy => tidy::run(),
         Request::Torture => torture::run(),
         Request::Ulp => ulp::run(),
@@ -97,6 +104,7 @@ mod tests {
         assert_eq!(parse(&["tidy"]), Ok(Request::Tidy));
         assert_eq!(parse(&["torture"]), Ok(Request::Torture));
         assert_eq!(parse(&["ulp"]), Ok(Request::Ulp));
+        assert_eq!(parse(&["fuzz"]), Ok(Request::Fuzz(super::fuzz::Search::default())));
         assert_eq!(parse(&["ci", "--help"]), Ok(Request::Help));
     }
 

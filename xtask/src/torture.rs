@@ -34,6 +34,7 @@ fn plan() -> Vec<Step> {
             "long tests",
             &["test --release --workspace --all-features --tests --no-fail-fast -- --ignored"],
         ),
+        step("fuzzing", &["xtask fuzz --executions 10000000"]),
     ]
 }
 

@@ -363,6 +363,16 @@ pub enum DataError {
         found: usize,
     },
 
+    /// Numbers are finite, and their squares are not.
+    #[error(
+        "{name}: its numbers are so large that their squares cannot be counted; divide them all by \
+         the same number"
+    )]
+    NumbersTooLarge {
+        /// The data as the person named it.
+        name: String,
+    },
+
     /// A series has other columns than the model was trained with.
     #[error(
         "{name}: its columns are {found}, but the model was trained with {expected}; pick them in \

@@ -282,10 +282,20 @@ impl Options {
     /// What is given, under its names.
     ///
     /// # Errors
-    /// If a path is not UTF-8, or a number is larger than TOML has them.
+    /// If a path is not UTF-8, or a number is larger than TOML has them; the message names it.
     pub fn table(&self) -> anyhow::Result<toml::Table> {
+        if let Some(name) = self.beyond_toml() {
+            return Err(usage(format!("--{name} must be at most {}", i64::MAX)));
+        }
         toml::Table::try_from(self)
             .map_err(|error| usage(format!("the options cannot be written as TOML: {error}")))
+    }
+
+    /// The first option with a whole number that TOML does not have, though its reader takes it.
+    fn beyond_toml(&self) -> Option<String> {
+        let beyond = |value: &serde_json::Value| value.is_u64() && !value.is_i64();
+        let options = serde_json::to_value(self).ok()?;
+        options.as_object()?.iter().find(|(_, value)| beyond(value)).map(|(name, _)| name.clone())
     }
 
     /// Refuses what is given and has no meaning for a task.
@@ -466,6 +476,17 @@ mod tests {
             let text = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
         }
+    }
+
+    #[test]
+    fn a_number_that_toml_has_not_is_named() {
+        for text in ["seed = 9223372036854775808", "forcing-steps = 18446744073709551615"] {
+            let options = Options::parse(text).unwrap();
+            let message = options.or_default(LanguageModel::defaults()).unwrap_err().to_string();
+            let name = text.split(' ').next().unwrap();
+            assert_eq!(message, format!("--{name} must be at most 9223372036854775807"));
+        }
+        assert!(Options::parse("seed = 9223372036854775807").unwrap().table().is_ok());
     }
 
     #[test]

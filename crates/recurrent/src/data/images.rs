@@ -10,6 +10,9 @@ use std::{
 
 mod decode;
 
+/// The longest side of an image that is read: 48 MiB of pixels.
+pub(crate) const LONGEST_SIDE: usize = 4096;
+
 /// An image in red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::ensure;
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_topologies::{Condition, Hypothesis, ImageCaptioner, ImageCaptionerConfig};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use super::examples::{
     EVALUATION_BATCH, Fingerprint, keep_short, most_frequent, percent, read_parts, read_test,
 };
+use super::parts::MISFIT;
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
 };
@@ -238,6 +240,8 @@ impl Task for Caption {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ImageCaptioner> {
+        settings.feed.check()?;
+        ensure!(codec.pictures.fits(), MISFIT);
         Ok(config(settings, &codec.pictures, codec.words.len()).build()?)
     }
 

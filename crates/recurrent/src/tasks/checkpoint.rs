@@ -3,7 +3,7 @@
 //! A checkpoint holds everything that the next step depends on, and nothing that does not decide
 //! a bit: no time, no thread count, no path. So two runs with the same seed write the same bytes.
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, Error, anyhow, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
@@ -11,7 +11,7 @@ use recurrent_training::{HeldOutLoss, Loss};
 use serde_json::Value;
 
 use super::training::{build, zeros};
-use super::{Data, Task, Training};
+use super::{Data, Task, TaskSettings, Training};
 
 const HELD_OUT_STEPS: &str = "held_out/steps";
 const HELD_OUT_LOSSES: &str = "held_out/losses";
@@ -62,15 +62,20 @@ pub struct Head<T: Task> {
 /// Reads settings and codec.
 ///
 /// # Errors
-/// If the checkpoint is not of this task.
+/// If the checkpoint is not of this task, or they make no model.
 pub fn read_head<T: Task>(checkpoint: &Checkpoint<'_>) -> anyhow::Result<Head<T>> {
     checkpoint.require_kind(&kind::<T>())?;
     let text = checkpoint.require_metadata("settings")?;
-    let settings = serde_json::from_str(text).context("its settings cannot be read")?;
+    let settings: T::Settings =
+        serde_json::from_str(text).context("its settings cannot be read")?;
     require_known(text, &settings)?;
     let codec = checkpoint.require_metadata(CODEC)?;
     let codec =
         serde_json::from_str(codec).with_context(|| format!("its {CODEC} cannot be read"))?;
+    // A file may hold anything: what is read makes a model, or is refused here.
+    settings.network().check().map_err(Error::msg)?;
+    settings.learning().check().map_err(Error::msg)?;
+    T::build(&settings, &codec)?;
     Ok(Head { settings, codec })
 }
 
@@ -173,18 +178,16 @@ fn held_out(
 pub fn load_model<T: Task>(checkpoint: &Checkpoint<'_>) -> anyhow::Result<(T, Parameters<f32>)> {
     let Head { settings, codec } = read_head::<T>(checkpoint)?;
     let task = build::<T>(settings, codec).map_err(|error| anyhow!(error))?;
-    let mut parameters = zeros(&task);
     let averages = checkpoint.sections().any(|section| section.name().starts_with("average/"));
     let group = if averages { "average" } else { "parameters" };
-    let mut result = Ok(());
-    parameters.visit_mut(|entry, data| {
+    // All are looked at before memory is taken: settings may promise more than the file holds.
+    let entries = task.layout().entries().iter().map(|entry| {
         let shape = [entry.slot.columns(), entry.slot.rows()];
-        match checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape) {
-            Ok(values) => data.copy_from_slice(values),
-            Err(error) => result = Err(error),
-        }
+        checkpoint.values::<f32>(&format!("{group}/{}", entry.name), &shape)
     });
-    result?;
+    let mut values = entries.collect::<Result<Vec<&[f32]>, _>>()?.into_iter();
+    let mut parameters = zeros(&task);
+    parameters.visit_mut(|_, data| data.copy_from_slice(values.next().unwrap_or_default()));
     Ok((task, parameters))
 }
 

@@ -258,6 +258,7 @@ impl Task for ConditionalText {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<OneToMany> {
+        settings.feed.check()?;
         let tokens = Boundaries::of(&codec.tokens).size();
         Ok(config(settings, codec.labels.len(), tokens).build()?)
     }

@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Error, bail, ensure};
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_topologies::SeriesFeed;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::examples::{EVALUATION_BATCH, Fingerprint};
 use super::settings::{Learning, Network};
 use super::{Data, Input, Predict, Prediction, Task, TaskModel};
-use crate::data::{Columns, Series, table::Format};
+use crate::data::{Columns, DataError, Series, table::Format};
 use crate::options::{FeedKind, Options, TopologyKind, groups, usage};
 use crate::run::thousands;
 
@@ -165,7 +165,15 @@ impl Task for Forecast {
         codec: Option<Codec>,
     ) -> anyhow::Result<Data<Self>> {
         let (train, held_out, reach) = rows::read_parts(options, settings)?;
-        let codec = codec.unwrap_or_else(|| Codec::learn(&train, settings));
+        let codec = match codec {
+            Some(codec) => codec,
+            None => {
+                let codec = Codec::learn(&train, settings);
+                let too_large = |_| DataError::NumbersTooLarge { name: train.name.clone() };
+                codec.check(settings).map_err(too_large)?;
+                codec
+            }
+        };
         let (train, held_out) = (codec.rows(train, settings.window)?, codec.rows(held_out, reach)?);
         Ok(Data { codec, train, held_out, left_out: None })
     }
@@ -176,6 +184,8 @@ impl Task for Forecast {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<Forecaster> {
+        settings.check().map_err(Error::msg)?;
+        codec.check(settings).map_err(Error::msg)?;
         Ok(Forecaster::build(settings, codec.columns.len())?)
     }
 

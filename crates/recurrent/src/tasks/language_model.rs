@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Error;
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
@@ -153,6 +154,7 @@ impl Task for LanguageModel {
     }
 
     fn build(settings: &Settings, vocabulary: &Vocabulary) -> anyhow::Result<ManyToMany> {
+        settings.check().map_err(Error::msg)?;
         Ok(settings.model(vocabulary.len()).build()?)
     }
 

@@ -15,6 +15,9 @@ use serde::de::DeserializeOwned;
 use super::forecast::Forecaster;
 use super::settings::{Learning, Network};
 
+/// Why a codec of a file is refused: nothing that this program writes is like that.
+pub(super) const MISFIT: &str = "what the training part taught does not fit together";
+
 /// A model with its settings and what its data taught before training; parameters stay outside.
 ///
 /// Every task is one of these, with its own three types: `type Tag = TaskModel<Settings, Codec,

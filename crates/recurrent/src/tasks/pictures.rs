@@ -148,6 +148,19 @@ impl PictureCodec {
         PictureCodec { shape: PictureShape::Features { size }, scale: None }
     }
 
+    /// Whether its parts belong together; a file may hold anything.
+    pub(super) fn fits(&self) -> bool {
+        match (self.shape, &self.scale) {
+            (PictureShape::Features { .. }, scale) => scale.is_none(),
+            (PictureShape::Image { height, width }, Some(PixelScale { mean, deviation })) => {
+                height.max(width) <= images::LONGEST_SIDE
+                    && mean.iter().all(|mean| mean.is_finite())
+                    && deviation.iter().all(|&deviation| deviation > 0.0 && deviation.is_finite())
+            }
+            (PictureShape::Image { .. }, None) => false,
+        }
+    }
+
     /// What the model reads.
     pub fn shape(&self) -> PictureShape {
         self.shape

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use anyhow::Error;
 use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, loss};
@@ -19,6 +20,7 @@ use super::examples::{
     EVALUATION_BATCH, Fingerprint, Guesses, accuracy, largest, most_frequent, percent, read_parts,
     read_test, unknown, unknown_remark,
 };
+use super::parts::MISFIT;
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
@@ -112,6 +114,15 @@ impl Codec {
             })
             .collect();
         Ok(Codec { words, tags: labels, usual })
+    }
+
+    /// Whether its parts belong together; a file may hold anything.
+    fn check(&self) -> Result<(), &'static str> {
+        let Codec { words, tags, usual } = self;
+        let fits = words.kind() == TokenKind::Word
+            && usual.len() == words.len()
+            && usual.iter().all(|&tag| (tag as usize) < tags.len());
+        if fits { Ok(()) } else { Err(MISFIT) }
     }
 
     fn token(&self, token: &str) -> u32 {
@@ -217,6 +228,7 @@ impl Task for Tag {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ManyToMany> {
+        codec.check().map_err(Error::msg)?;
         Ok(config(settings, codec.words.len(), codec.tags.len()).build()?)
     }
 

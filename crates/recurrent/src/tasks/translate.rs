@@ -321,6 +321,7 @@ impl Task for Translate {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<EncoderDecoder> {
+        settings.feed.check()?;
         let target = Boundaries::of(&codec.target).size();
         Ok(config(settings, codec.source.len(), target).build()?)
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, loss};
@@ -24,6 +24,7 @@ use super::examples::{
     EVALUATION_BATCH, Fingerprint, Guesses, accuracy, keep_short, most_frequent, percent,
     read_parts, read_test, unknown, unknown_remark,
 };
+use super::parts::MISFIT;
 use super::pictures::{
     CENTERING_IMAGES, ImageSettings, Picture, PictureCodec, drawn, read_table, take_in,
 };
@@ -139,6 +140,16 @@ impl Codec {
             counts.into_iter().map(|(question, counts)| (question, most(&counts))).collect();
         let pictures = PictureCodec::learn(examples.iter().map(|written| &written.picture));
         Ok(Codec { pictures, words, answers: labels, usual, usual_of_all: most(&all) })
+    }
+
+    /// Whether its parts belong together; a file may hold anything.
+    fn check(&self) -> Result<(), &'static str> {
+        let Codec { pictures, answers, usual, usual_of_all, .. } = self;
+        let mut usual = usual.iter().map(|(_, answer)| answer).chain([usual_of_all]);
+        match pictures.fits() && usual.all(|&answer| (answer as usize) < answers.len()) {
+            true => Ok(()),
+            false => Err(MISFIT),
+        }
     }
 
     /// The examples of the data that a person named so.
@@ -276,6 +287,7 @@ impl Task for Vqa {
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<ImageAnswerer> {
+        codec.check().map_err(Error::msg)?;
         let (words, answers) = (codec.words.len(), codec.answers.len());
         Ok(config(settings, &codec.pictures, words, answers).build()?)
     }

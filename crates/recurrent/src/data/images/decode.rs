@@ -1,15 +1,12 @@
 //! From the bytes of a PNG or JPEG file to pixels. A file is not trusted: its size is looked at
 //! before anything of that size is allocated.
 
-use super::Image;
+use super::{Image, LONGEST_SIDE};
 use std::{io::Cursor, panic};
 use zune_jpeg::{
     JpegDecoder,
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
-
-/// The longest side of an image that is read: 48 MiB of pixels.
-const LONGEST_SIDE: usize = 4096;
 
 /// The image, or what is wrong with the bytes.
 pub(super) fn image(bytes: &[u8]) -> Result<Image, String> {

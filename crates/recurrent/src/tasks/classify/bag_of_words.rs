@@ -55,13 +55,13 @@ impl BagOfWords {
         let tokens = counts.flat_map(|counts| {
             let is_known = counts.iter().any(|&count| count > 0);
             let of = move |(&count, sum): (&u64, &f64)| match is_known {
-                true => ((count + 1) as f64 / sum).ln(),
+                true => ((count as f64 + 1.0) / sum).ln(),
                 false => 0.0,
             };
             counts.iter().zip(&sums).map(of)
         });
         let tokens = tokens.collect();
-        let all = self.examples.iter().sum::<u64>() as f64;
+        let all = self.examples.iter().map(|&count| count as f64).sum::<f64>();
         let examples = self.examples.iter().map(|&count| (count as f64 / all).ln()).collect();
         Judge { examples, tokens }
     }

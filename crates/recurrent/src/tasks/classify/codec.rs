@@ -12,6 +12,7 @@ use super::bag_of_words::BagOfWords;
 use super::written::{Kind, Written};
 use crate::data::{Labels, TokenKind, Vocabulary, require_tokens, source, vectors};
 use crate::options::Options;
+use crate::tasks::parts::MISFIT;
 use crate::tasks::settings::Tokens;
 
 /// What the training part taught before training.
@@ -164,14 +165,12 @@ impl Codec {
                 let words = vocabulary.kind() == TokenKind::Word;
                 bag_of_words.fits(vocabulary.len(), labels) && (words || vectors.is_none())
             }
-            StepCodec::Rows(Scale { features, mean, deviation }) => {
-                mean.len() == features.len() && deviation.len() == features.len()
-            }
+            StepCodec::Rows(scale) => scale.fits(),
         };
         if fits && (self.majority as usize) < labels {
             return Ok(());
         }
-        Err("what the training part taught does not fit together".into())
+        Err(MISFIT.into())
     }
 }
 
@@ -199,6 +198,15 @@ impl Scale {
             if usable { deviation } else { 1.0 }
         });
         Scale { features, deviation: deviation.collect(), mean }
+    }
+
+    fn fits(&self) -> bool {
+        let Scale { features, mean, deviation } = self;
+        let width = features.len();
+        width > 0
+            && (mean.len(), deviation.len()) == (width, width)
+            && mean.iter().all(|mean| mean.is_finite())
+            && deviation.iter().all(|&deviation| deviation > 0.0 && deviation.is_finite())
     }
 
     fn rows(&self, written: &Written) -> anyhow::Result<Vec<Vec<f32>>> {

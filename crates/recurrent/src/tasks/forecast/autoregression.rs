@@ -73,6 +73,16 @@ impl Autoregression {
         self.lags
     }
 
+    /// Whether it is one that [`fit`](Autoregression::fit) makes of rows of `columns` numbers, with
+    /// no more lags than `window`; a file may hold anything.
+    pub(super) fn fits(&self, columns: usize, window: usize, horizon: usize) -> bool {
+        let outputs = horizon.checked_mul(columns);
+        let inputs = self.lags.checked_mul(columns).and_then(|inputs| inputs.checked_add(1));
+        (1..=window).contains(&self.lags)
+            && outputs == Some(self.maps.len())
+            && self.maps.iter().all(|map| Some(map.len()) == inputs)
+    }
+
     /// The next rows after `past`, of which the last `lags` count.
     ///
     /// # Panics

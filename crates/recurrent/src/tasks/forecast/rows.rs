@@ -10,6 +10,7 @@ use crate::builtin::{self, Builtin, Part};
 use crate::data::{DataError, Series, Source, source};
 use crate::options::Options;
 use crate::tasks::examples::columns;
+use crate::tasks::parts::MISFIT;
 
 /// What the training rows taught before training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,6 +176,19 @@ impl Codec {
         let rows = codec.standardise(&series.values);
         codec.autoregression = Autoregression::fit(&rows, width, lags, settings.horizon);
         codec
+    }
+
+    /// Whether its parts belong together and to the settings; a file may hold anything.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
+        let Codec { columns, mean, deviation, step, autoregression } = self;
+        let width = columns.len();
+        let fits = width > 0
+            && [mean, deviation, step].iter().all(|numbers| {
+                numbers.len() == width && numbers.iter().all(|number| number.is_finite())
+            })
+            && deviation.iter().all(|&deviation| deviation > 0.0)
+            && autoregression.fits(width, settings.window, settings.horizon);
+        if fits { Ok(()) } else { Err(MISFIT) }
     }
 
     /// Numbers in standard deviations from the mean.
