@@ -279,7 +279,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     #[ignore = "long: cargo xtask torture"]
     fn whatever_happens_the_newest_whole_checkpoint_is_found_long(

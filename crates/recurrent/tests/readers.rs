@@ -27,7 +27,7 @@ fn try_out(name: &str, count: usize) {
 
 #[test]
 fn checkpoints() {
-    try_out("checkpoint", 5_000);
+    try_out("checkpoint", 1_000);
 }
 
 #[test]
@@ -37,17 +37,17 @@ fn configurations() {
 
 #[test]
 fn images() {
-    try_out("images", 3_000);
+    try_out("images", 1_000);
 }
 
 #[test]
 fn data_to_learn_from() {
-    try_out("learn", 2_000);
+    try_out("learn", 1_000);
 }
 
 #[test]
 fn metrics() {
-    try_out("metrics", 3_000);
+    try_out("metrics", 1_000);
 }
 
 #[test]
@@ -62,27 +62,27 @@ fn input_of_predictions() {
 
 #[test]
 fn series() {
-    try_out("series", 5_000);
+    try_out("series", 1_500);
 }
 
 #[test]
 fn tables() {
-    try_out("table", 5_000);
+    try_out("table", 1_500);
 }
 
 #[test]
 fn tagged_sentences() {
-    try_out("tagged", 5_000);
+    try_out("tagged", 1_500);
 }
 
 #[test]
 fn texts() {
-    try_out("text", 3_000);
+    try_out("text", 1_500);
 }
 
 #[test]
 fn word_vectors() {
-    try_out("vectors", 5_000);
+    try_out("vectors", 1_500);
 }
 
 /// Examples are what the search begins from, so they must be what is read.
