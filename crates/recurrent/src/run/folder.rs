@@ -89,6 +89,8 @@ pub enum FolderError {
 }
 
 const CONFIG: &str = "config.toml";
+/// What is written before it gets that name.
+const CONFIG_SAVING: &str = "config.toml.saving";
 const METRICS: &str = "metrics.jsonl";
 
 impl RunFolder {
@@ -111,7 +113,9 @@ impl RunFolder {
         create_folder(path).map_err(failed("create the folder"))?;
         for entry in fs::read_dir(path).map_err(failed("read the folder"))? {
             let name = entry.map_err(failed("read the folder"))?.file_name();
-            if !folder.config().is_file() && !Store::is_named(&name) {
+            // A start that was killed while it wrote the options left them half written.
+            let is_ours = Store::is_named(&name) || name == CONFIG_SAVING;
+            if !folder.config().is_file() && !is_ours {
                 let what = "not empty and not a run";
                 return Err(FolderError::NotARun { path: path.to_owned(), what });
             }
@@ -122,8 +126,9 @@ impl RunFolder {
             return Err(FolderError::Occupied { path: path.to_owned() });
         }
         // Only what a run writes; a person's own files stay. The checkpoints go first: a folder
-        // without any is that of a run that saved nothing.
-        for file in checkpoints.into_iter().chain([folder.metrics(), folder.config()]) {
+        // without any is that of a run that saved nothing. The options stay until the new ones
+        // replace them: they say that the folder is a run's, if this process is killed before.
+        for file in checkpoints.into_iter().chain([folder.metrics()]) {
             match fs::remove_file(&file) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     let action = "remove the old file";

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// A folder of its own, in which the program runs.
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct Place(PathBuf, Option<tempfile::TempDir>);
 
 /// What the program said and how it ended.
 pub(crate) struct Ended {
@@ -24,13 +24,19 @@ pub(crate) struct Ended {
 impl Place {
     /// A place with `text.txt`, 8,000 characters.
     pub(crate) fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place(folder.path().to_owned(), Some(folder));
         place.write("text.txt", text(8_000));
         place
     }
 
+    /// A folder that is there, and stays.
+    pub(crate) fn at(folder: PathBuf) -> Place {
+        Place(folder, None)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.join(name)
     }
 
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
@@ -43,7 +49,7 @@ impl Place {
 
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_recurrent"));
-        command.args(arguments.split_whitespace()).current_dir(self.0.path());
+        command.args(arguments.split_whitespace()).current_dir(&self.0);
         command
     }
 
@@ -92,7 +98,7 @@ impl Place {
     }
 
     #[track_caller]
-    fn read_of_run(&self, run: &str, file: &str) -> Vec<u8> {
+    pub(crate) fn read_of_run(&self, run: &str, file: &str) -> Vec<u8> {
         match file {
             NEWEST => self.read(&self.newest(run)),
             _ => self.read(&format!("{run}/{file}")),
