@@ -36,7 +36,7 @@ const INSTRUMENTATION: &str = "-Cpasses=sancov-module \
 
 /// How many of a hundred executions a target gets when all are run; the others share what is left.
 /// Those that make models are slow.
-const SHARES: [(&str, u64); 4] = [("checkpoint", 30), ("learn", 2), ("model", 2), ("predict", 4)];
+const SHARES: [(&str, u64); 4] = [("checkpoint", 30), ("learn", 4), ("model", 6), ("predict", 6)];
 
 /// What to search, and for how long.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -177,7 +177,10 @@ fn run_target(
     seconds: Option<u64>,
 ) -> Result<Outcome> {
     let [corpus, artifacts] = ["corpus", "artifacts"].map(|part| folder.join(part).join(name));
-    let scratch = folder.join("target").join("scratch");
+    // Thousands of small files a second: in memory, where the system has a folder for that.
+    let memory = Path::new("/dev/shm");
+    let scratch = if memory.is_dir() { memory.to_owned() } else { folder.join("target") };
+    let scratch = scratch.join(format!("recurrent-fuzz-{}", std::process::id()));
     for folder in [&corpus, &artifacts, &scratch] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }

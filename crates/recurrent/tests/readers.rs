@@ -56,6 +56,11 @@ fn models() {
 }
 
 #[test]
+fn settings_and_codecs_that_make_no_model_are_refused_with_a_reason() {
+    targets::model::assert_misfits_are_refused();
+}
+
+#[test]
 fn input_of_predictions() {
     try_out("predict", 3_000);
 }

@@ -72,3 +72,53 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         .map(|(number, model)| seed(number, format!("{}\0{}", model.settings, model.codec)))
         .collect()
 }
+
+/// What in a checkpoint's JSON is changed into what, and what is said then. Each made a model once,
+/// which panicked, hung or gave numbers without sense when it was used.
+const MISFITS: [(&str, &str, &str); 15] = [
+    ("\"sequence_length\":2", "\"sequence_length\":0", "sequence length must be at least 1"),
+    ("\"batch_size\":2", "\"batch_size\":0", "batch size must be at least 1"),
+    ("\"num_layers\":1", "\"num_layers\":5000", "number of layers must be at most"),
+    ("\"window\":3", "\"window\":0", "--window must be at least 1"),
+    ("\"season\":2", "\"season\":0", "--season must be at least 1"),
+    ("\"ratio\":1.0", "\"ratio\":1.5", "must be between 0 and 1"),
+    ("\"usual\":[0", "\"usual\":[0,0", MISFIT),
+    ("\"usual\":[0", "\"usual\":[9", MISFIT),
+    ("\"usual_of_all\":", "\"usual_of_all\":9", MISFIT),
+    ("\"lags\":3", "\"lags\":2", MISFIT),
+    ("\"maps\":[", "\"maps\":[[1.0],", MISFIT),
+    ("\"mean\":[", "\"mean\":[0.5,", MISFIT),
+    ("\"deviation\":[", "\"deviation\":[-", MISFIT),
+    ("\"height\":4,", "\"height\":4294967296,", MISFIT),
+    (
+        "\"shape\":{\"features\":{\"size\":2}",
+        "\"shape\":{\"image\":{\"height\":4,\"width\":4}",
+        MISFIT,
+    ),
+];
+const MISFIT: &str = "what the training part taught does not fit together";
+
+/// Fails unless every checkpoint whose parts do not fit together is refused with a reason.
+pub(crate) fn assert_misfits_are_refused() {
+    let models = small::models();
+    for (from, to, message) in MISFITS {
+        let mut tried = 0;
+        for model in &models {
+            let [settings, codec] =
+                [&model.settings, &model.codec].map(|text| text.replacen(from, to, 1));
+            if (&settings, &codec) == (&model.settings, &model.codec) {
+                continue;
+            }
+            tried += 1;
+            let mut checkpoint = Checkpoint::new(model.kind.clone());
+            checkpoint.metadata_mut().insert("settings".into(), settings);
+            checkpoint.metadata_mut().insert("vocabulary".into(), codec);
+            let path = put("a.ckpt", &checkpoint.to_bytes().expect("it is small"));
+            let said = (model.head)(&path).expect_err(to);
+            // Three means of pixels are an array, which serde counts itself.
+            let counted = to.starts_with("\"mean") && said.contains("cannot be read");
+            assert!(counted || said.contains(message), "{}: {to}: {said}", model.kind);
+        }
+        assert!(tried > 0, "no model has {from}");
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use recurrent::data::TokenKind;
 use recurrent::options::{Options, TopologyKind};
+use recurrent::tasks::checkpoint::read_head;
 use recurrent::tasks::pictures::ImageSettings;
 use recurrent::tasks::{
     Caption, Classify, ConditionalText, Forecast, Generate, Input, LanguageModel, Predict, Tag,
@@ -25,6 +26,8 @@ pub(super) struct Small {
     /// Its settings and its codec, as JSON.
     pub(super) settings: String,
     pub(super) codec: String,
+    /// Reads settings and codec of a checkpoint; the message is a person's.
+    pub(super) head: fn(&Path) -> Result<(), String>,
     /// Uses the model on input of these bytes.
     pub(super) use_it: Use,
     /// Loads a model with this kind of data from a checkpoint with these settings and this codec.
@@ -138,6 +141,10 @@ where
         codec: learnt,
         use_it: Box::new(move |bytes| use_it(&task, &parameters, bytes)),
         load: super::model::load::<T>,
+        head: |path| match read_head::<T>(path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        },
         learn: Box::new(learn),
         data: std::fs::read(own_data).expect("it was written"),
         line,

@@ -20,7 +20,7 @@ mod config;
 mod images;
 mod learn;
 mod metrics;
-mod model;
+pub(crate) mod model;
 mod predict;
 mod series;
 mod small;
@@ -73,6 +73,8 @@ fn folder() -> PathBuf {
 /// Writes a file in the thread's folder.
 fn put(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
+    // A new file: some file systems write one that is only emptied to the disk at once.
+    let _ = fs::remove_file(&path);
     fs::write(&path, bytes).expect("a temporary file can be written");
     path
 }
