@@ -164,6 +164,22 @@ fn a_run_that_saved_nothing_makes_way_without_force() {
     assert_one_line(&refused.stderr, "run: there is a run already");
 }
 
+#[test]
+fn the_options_of_another_program_are_not_taken_for_a_run_that_saved_nothing() {
+    let place = Place::new();
+    fs::create_dir(place.path("app")).unwrap();
+    for config in ["port = 80\n", "task = 3\n", "no toml", ""] {
+        place.write("app/config.toml", config);
+        for force in ["", "--force"] {
+            let refused = place.run(&format!("{TRAIN} --epochs 1 --out app {force}"));
+            assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+            assert_one_line(&refused.stderr, "its config.toml is not that of a run");
+        }
+        assert_eq!(place.read("app/config.toml"), config.as_bytes());
+        assert_eq!(fs::read_dir(place.path("app")).unwrap().count(), 1, "something was written");
+    }
+}
+
 /// The run `whole` as it was after a step whose checkpoint it kept, as a run of its own.
 fn copy_at(place: &Place, step: u64, run: &str) {
     fs::create_dir(place.path(run)).unwrap();

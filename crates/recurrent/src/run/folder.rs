@@ -120,6 +120,10 @@ impl RunFolder {
                 return Err(FolderError::NotARun { path: path.to_owned(), what });
             }
         }
+        if folder.store.files()?.is_empty() && folder.config().exists() && !folder.has_options() {
+            let what = "the folder of another program: its config.toml is not that of a run";
+            return Err(FolderError::NotARun { path: path.to_owned(), what });
+        }
         let lock = Lock::acquire(path)?;
         let checkpoints = folder.store.files()?;
         if !checkpoints.is_empty() && !force {
@@ -138,6 +142,13 @@ impl RunFolder {
             }
         }
         Ok((folder, lock))
+    }
+
+    /// Whether `config.toml` holds a run's options: they name its task.
+    fn has_options(&self) -> bool {
+        let text = fs::read_to_string(self.config()).unwrap_or_default();
+        text.parse::<toml::Table>()
+            .is_ok_and(|table| table.get("task").is_some_and(toml::Value::is_str))
     }
 
     /// The run at `path`.
