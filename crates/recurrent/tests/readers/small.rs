@@ -11,6 +11,7 @@ use recurrent::tasks::{
     Task, Translate, Vqa,
 };
 use recurrent_cells::Parameters;
+use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::{Compute, random::Generator};
 use recurrent_topologies::Sampling;
 
@@ -27,7 +28,7 @@ pub(super) struct Small {
     pub(super) settings: String,
     pub(super) codec: String,
     /// Reads settings and codec of a checkpoint; the message is a person's.
-    pub(super) head: fn(&Path) -> Result<(), String>,
+    pub(super) head: fn(&Checkpoint<'_>) -> Result<(), String>,
     /// Uses the model on input of these bytes.
     pub(super) use_it: Use,
     /// Loads a model with this kind of data from a checkpoint with these settings and this codec.
@@ -141,7 +142,7 @@ where
         codec: learnt,
         use_it: Box::new(move |bytes| use_it(&task, &parameters, bytes)),
         load: super::model::load::<T>,
-        head: |path| match read_head::<T>(path) {
+        head: |checkpoint| match read_head::<T>(checkpoint) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{error:#}")),
         },
