@@ -248,6 +248,15 @@ impl Options {
                     Some(format!("{before}expected a {}number", adjective.trim_start()))
                 })
                 .unwrap_or_else(|| message.to_owned());
+            // It quotes the file, which may hold anything.
+            let message: String = message
+                .chars()
+                .take(MOST_OF_A_MESSAGE)
+                .flat_map(|c| match c.is_control() {
+                    true => c.escape_debug().collect::<Vec<char>>(),
+                    false => vec![c],
+                })
+                .collect();
             anyhow::anyhow!("line {line}: {message}")
         })
     }
@@ -330,6 +339,9 @@ impl Options {
         compute(self.threads)
     }
 }
+
+/// Characters of a message about a file.
+const MOST_OF_A_MESSAGE: usize = 500;
 
 /// More threads than any machine can use: a slip of the finger, and seconds spent starting them.
 const MOST_THREADS: usize = 1024;
@@ -476,6 +488,14 @@ mod tests {
             let text = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
         }
+    }
+
+    #[test]
+    fn a_message_about_a_file_is_a_line_whatever_the_file_holds() {
+        let refused = |text: &str| Options::parse(text).unwrap_err().to_string();
+        let message = refused("cell = \"\"\"u\nv\"\"\"");
+        assert!(message.starts_with("line 1: unknown variant `u\\nv`, expected"), "{message}");
+        assert!(refused(&format!("cell = \"{}\"", "u".repeat(9_999))).len() < 600);
     }
 
     #[test]

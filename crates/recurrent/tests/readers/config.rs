@@ -19,6 +19,7 @@ pub(super) fn run(bytes: &[u8]) {
         Err(error) => {
             let message = error.to_string();
             assert!(message.starts_with("line ") && !message.contains('\n'), "{message}");
+            assert!(message.len() < 3_000, "{message}");
             return;
         }
     };
@@ -72,6 +73,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "feed = \"truth\"\nteacher-forcing = 0.3\nforcing-schedule = \"linear\"\nforcing-steps = 9\n",
         "forcing-schedule = \"inverse-sigmoid\"\nforcing-steps = 9\nattention = \"dot\"\n",
         "topology = \"encoder-decoder\"\nhorizon = 2\nwindow = 3\nseason = 4\nfeed = \"output\"\n",
+        "cell = \"\"\"u\nv\"\"\"\n",
         "init = \"chrono\"\nsequence-length = 9\none-hot = true\nno-header = true\nseed = 1\n",
     ];
     seeds.extend(more.map(|text| text.as_bytes().to_vec()));
