@@ -168,7 +168,7 @@ fn a_run_that_saved_nothing_makes_way_without_force() {
 fn the_options_of_another_program_are_not_taken_for_a_run_that_saved_nothing() {
     let place = Place::new();
     fs::create_dir(place.path("app")).unwrap();
-    for config in ["port = 80\n", "task = 3\n", "no toml", ""] {
+    for config in ["port = 80\n", "task = \"detection\"\nlr = 3\n", "no toml", ""] {
         place.write("app/config.toml", config);
         for force in ["", "--force"] {
             let refused = place.run(&format!("{TRAIN} --epochs 1 --out app {force}"));
@@ -177,6 +177,19 @@ fn the_options_of_another_program_are_not_taken_for_a_run_that_saved_nothing() {
         }
         assert_eq!(place.read("app/config.toml"), config.as_bytes());
         assert_eq!(fs::read_dir(place.path("app")).unwrap().count(), 1, "something was written");
+    }
+    // Nor are checkpoints of others, with options of their own or without.
+    for with_config in [true, false] {
+        place.write("app/best.ckpt", "of another program");
+        place.write("app/metrics.jsonl", "theirs");
+        if !with_config {
+            fs::remove_file(place.path("app/config.toml")).unwrap();
+        }
+        let refused = place.run(&format!("{TRAIN} --epochs 1 --out app --force"));
+        assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+        assert_one_line(&refused.stderr, "so nothing is written there");
+        assert_eq!(place.read("app/best.ckpt"), b"of another program");
+        assert_eq!(place.read("app/metrics.jsonl"), b"theirs");
     }
 }
 

@@ -111,18 +111,19 @@ impl RunFolder {
             return Err(FolderError::NotARun { path: path.to_owned(), what: "a file" });
         }
         create_folder(path).map_err(failed("create the folder"))?;
+        // Checkpoints are saved behind the options alone: without those they are another program's.
+        let has_options = folder.config().exists();
+        if has_options && !folder.has_options() {
+            let what = "the folder of another program: its config.toml is not that of a run";
+            return Err(FolderError::NotARun { path: path.to_owned(), what });
+        }
         for entry in fs::read_dir(path).map_err(failed("read the folder"))? {
             let name = entry.map_err(failed("read the folder"))?.file_name();
             // A start that was killed while it wrote the options left them half written.
-            let is_ours = Store::is_named(&name) || name == CONFIG_SAVING;
-            if !folder.config().is_file() && !is_ours {
+            if !has_options && !Lock::is_named(&name) && name != CONFIG_SAVING {
                 let what = "not empty and not a run";
                 return Err(FolderError::NotARun { path: path.to_owned(), what });
             }
-        }
-        if folder.store.files()?.is_empty() && folder.config().exists() && !folder.has_options() {
-            let what = "the folder of another program: its config.toml is not that of a run";
-            return Err(FolderError::NotARun { path: path.to_owned(), what });
         }
         let lock = Lock::acquire(path)?;
         let checkpoints = folder.store.files()?;
@@ -144,11 +145,12 @@ impl RunFolder {
         Ok((folder, lock))
     }
 
-    /// Whether `config.toml` holds a run's options: they name its task.
+    /// Whether `config.toml` holds a run's options, which always name these three.
     fn has_options(&self) -> bool {
         let text = fs::read_to_string(self.config()).unwrap_or_default();
-        text.parse::<toml::Table>()
-            .is_ok_and(|table| table.get("task").is_some_and(toml::Value::is_str))
+        text.parse::<toml::Table>().is_ok_and(|table| {
+            ["task", "data", "seed"].iter().all(|&option| table.contains_key(option))
+        })
     }
 
     /// The run at `path`.
