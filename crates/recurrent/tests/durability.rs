@@ -193,6 +193,18 @@ fn the_options_of_another_program_are_not_taken_for_a_run_that_saved_nothing() {
     }
 }
 
+#[test]
+fn what_a_file_says_of_itself_forges_no_line() {
+    let place = Place::new();
+    let mut hostile = recurrent_checkpoint::Checkpoint::new("good, 5 bytes, whole\n\u{1b}[31mx");
+    hostile.metadata_mut().insert("a\nkey".into(), "a\nvalue".into());
+    hostile.insert("a\nname", &[], [1_u64]);
+    place.write("hostile.ckpt", hostile.to_bytes().unwrap());
+    let shown = place.done("inspect hostile.ckpt");
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
+
 /// The run `whole` as it was after a step whose checkpoint it kept, as a run of its own.
 fn copy_at(place: &Place, step: u64, run: &str) {
     fs::create_dir(place.path(run)).unwrap();
@@ -224,7 +236,10 @@ fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
     // What a killed save left and cannot be removed ends the start, before anything is changed.
     copy_at(&place, 10, "other");
     fs::create_dir(place.path("other/step-000000020.ckpt.saving")).unwrap();
-    let ended = place.run("resume other");
+    let files = || ["config.toml", "metrics.jsonl"].map(|file| place.read_of_run("other", file));
+    let before = files();
+    let ended = place.run("resume other --epochs 9");
+    assert!(files() == before, "a refused resume changed a file");
     assert_one_line(
         &ended.stderr,
         "step-000000020.ckpt.saving, which a save that was stopped left",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use recurrent_checkpoint::Lock;
+use recurrent_checkpoint::{Lock, StoreWriter};
 use recurrent_training::HeldOutReport;
 
 use super::advance::{Advance, EpochEnd, Work};
@@ -38,22 +38,30 @@ pub(super) struct Run<T: Task> {
 }
 
 impl<T: Task> Run<T> {
-    /// A run in `folder` that `lock` gives the right to write to.
-    ///
-    /// # Errors
-    /// If the folder cannot be read, or what a killed save left there not be removed.
+    /// A run in `folder`, saved by `writer`, whose newest checkpoint is that of step `saved`.
     pub(super) fn new(
         folder: RunFolder,
-        lock: Lock,
+        writer: StoreWriter,
+        saved: Option<u64>,
         work: Work<T>,
         options: &Options,
-    ) -> anyhow::Result<Run<T>> {
-        let writer = folder.store().writer(lock, options.keep_last.unwrap_or(KEEP_LAST))?;
-        let saved = folder.store().steps()?.last().copied();
+    ) -> Run<T> {
         let has_best = folder.store().best_path().is_file();
         let (saver, save_every) = (Saver::new(writer), options.checkpoint_every);
-        Ok(Run { folder, work, saver, save_every, saved, failure: None, has_best, headline: None })
+        Run { folder, work, saver, save_every, saved, failure: None, has_best, headline: None }
     }
+}
+
+/// Gets ready to save.
+///
+/// # Errors
+/// If the folder cannot be read, or what a killed save left there not be removed.
+pub(super) fn writer(
+    folder: &RunFolder,
+    lock: Lock,
+    options: &Options,
+) -> anyhow::Result<StoreWriter> {
+    Ok(folder.store().writer(lock, options.keep_last.unwrap_or(KEEP_LAST))?)
 }
 
 /// Says what is trained, and on what.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use recurrent_checkpoint::{Summary, inspect};
+use recurrent_checkpoint::{SectionSummary, Summary, inspect};
 use serde_json::json;
 
 use super::{Options, Outcome, print_line, thousands};
@@ -141,20 +141,24 @@ fn print_json(file: &Path, summary: &Summary) -> anyhow::Result<()> {
 fn print_text(file: &Path, summary: &Summary, in_full: bool) -> anyhow::Result<()> {
     let bytes = thousands(summary.file_bytes as usize);
     let state = if summary.is_intact() { "whole" } else { "DAMAGED" };
-    print_line(format!("{}: {}, {bytes} bytes, {state}", file.display(), summary.kind))?;
+    // What a file says is escaped: a hostile one forges no line and steers no terminal.
+    let kind = summary.kind.escape_debug();
+    print_line(format!("{}: {kind}, {bytes} bytes, {state}", file.display()))?;
     if !in_full && summary.is_intact() {
         return Ok(());
     }
     for (name, value) in &summary.metadata {
         let (shown, rest) = value.split_at(value.floor_char_boundary(240));
         let more = if rest.is_empty() { "" } else { " ..." };
+        let (name, shown) = (name.escape_debug(), shown.replace(char::is_control, "."));
         print_line(format!("  {name}: {shown}{more}"))?;
     }
-    let width = summary.sections.iter().map(|section| section.name.len()).max().unwrap_or(0);
+    let name = |section: &SectionSummary| section.name.escape_debug().to_string();
+    let width = summary.sections.iter().map(|section| name(section).len()).max().unwrap_or(0);
     for section in &summary.sections {
         let shape: Vec<String> = section.shape.iter().map(ToString::to_string).collect();
         let state = if section.intact { "" } else { "  DAMAGED" };
-        let (name, kind) = (&section.name, section.element_type.to_string());
+        let (name, kind) = (name(section), section.element_type.to_string());
         print_line(format!("  {name:width$}  {kind:4} {}{state}", shape.join(" x ")))?;
     }
     Ok(())

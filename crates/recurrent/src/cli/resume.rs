@@ -5,7 +5,7 @@ use clap::Args;
 use recurrent_checkpoint::Found;
 
 use super::advance::Work;
-use super::drive::{Run, describe, drive};
+use super::drive::{Run, describe, drive, writer};
 use super::train::write_config;
 use super::verify::verify;
 use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, warn, with_task};
@@ -123,6 +123,8 @@ fn resume<T: Task>(
             if count == 1 { "epoch" } else { "epochs" },
         )));
     }
+    // Before any file is changed: it may refuse.
+    let writer = writer(&folder, lock, &options)?;
     let metrics = MetricsLog::resume(folder.metrics(), metrics_length)?;
     let learning = training.learning();
     (options.epochs, options.steps) = (Some(learning.epochs), learning.steps);
@@ -131,7 +133,8 @@ fn resume<T: Task>(
     if metrics.missing() > 0 {
         warn(format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
     }
-    let run = Run::new(folder, lock, Work { data, training, metrics, compute }, &options)?;
+    let work = Work { data, training, metrics, compute };
+    let run = Run::new(folder, writer, Some(newest.step), work, &options);
     describe(&run, quiet);
     let steps = run.work.training.trainer.steps() as usize;
     remark(quiet, format!("goes on after step {}", thousands(steps)));

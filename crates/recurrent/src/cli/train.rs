@@ -8,7 +8,7 @@ use recurrent_checkpoint::write_atomically;
 use recurrent_training::OptimizerConfig;
 
 use super::advance::Work;
-use super::drive::{Run, describe, drive};
+use super::drive::{Run, describe, drive, writer};
 use super::{Options, Outcome, Task, TaskName, remark, usage};
 use crate::data::source;
 use crate::run::{MetricsLog, RunFolder};
@@ -114,7 +114,8 @@ pub(super) fn start<T: Task>(
         return Err(error);
     }
     let metrics = MetricsLog::create(folder.metrics())?;
-    let run = Run::new(folder, lock, Work { data, training, metrics, compute }, &options)?;
+    let writer = writer(&folder, lock, &options)?;
+    let run = Run::new(folder, writer, None, Work { data, training, metrics, compute }, &options);
     describe(&run, quiet);
     for line in remarks(&run.work.training, &options) {
         remark(quiet, line);
