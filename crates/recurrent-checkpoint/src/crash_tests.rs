@@ -114,8 +114,8 @@ fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new() {
     }
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new_long() {
     power_cut_at_every_operation(MANY_MIB, Losses { prefix_step: 64, subsets: 1_000 });
 }
@@ -194,8 +194,8 @@ fn a_stopped_or_failed_save_on_the_real_disk_leaves_the_old_file_or_the_new() {
     }
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn a_stopped_or_failed_save_on_the_real_disk_leaves_the_old_file_or_the_new_long() {
     fate_at_every_operation_on_the_disk(MANY_MIB);
 }

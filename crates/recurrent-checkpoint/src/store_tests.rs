@@ -280,8 +280,8 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
-    #[test]
-    #[ignore = "long: cargo xtask torture"]
+    #[cfg_attr(torture, test)]
+    #[cfg_attr(not(torture), allow(dead_code))]
     fn whatever_happens_the_newest_whole_checkpoint_is_found_long(
         keep_last in 1..4_usize,
         actions in prop::collection::vec(action(), 1..25),

@@ -14,7 +14,6 @@ mod traced;
 
 /// No test of its own: the process that the others start. See [`child::save_as_asked`].
 #[test]
-#[ignore = "long: cargo xtask torture"]
 fn child_saves() {
     child::save_as_asked();
 }

@@ -257,8 +257,8 @@ fn four_readers_see_whole_checkpoints_only_and_never_go_back() {
     read_while_writing(500, 1);
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn four_readers_see_whole_checkpoints_only_and_never_go_back_long() {
     for keep_last in [1, 2, 3] {
         read_while_writing(5_000, keep_last);

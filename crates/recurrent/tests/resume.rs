@@ -219,8 +219,8 @@ fn every_task_goes_on_to_the_same_bytes() {
 }
 
 /// All of it.
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn every_task_goes_on_to_the_same_bytes_whatever_the_settings() {
     let (began, mut seen) = (Instant::now(), Seen::default());
     for (number, tiny) in TASKS.iter().enumerate() {

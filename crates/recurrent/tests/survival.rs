@@ -125,8 +125,8 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     killed_again_and_again(20);
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes_however_often() {
     killed_again_and_again(200);
 }
@@ -189,7 +189,7 @@ fn on_a_small_disk(child: &str) {
     // This executable, asked for one of its tests: no secret of the environment is read.
     let own = env::current_exe().unwrap();
     let mut command = unshare(&format!("{mount} && exec \"$0\" \"$@\""));
-    command.arg(own).args(["--exact", child, "--ignored", "--nocapture"]);
+    command.arg(own).args(["--exact", child, "--nocapture"]);
     let output = command.output().unwrap();
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -198,7 +198,7 @@ fn on_a_small_disk(child: &str) {
     tell(told.unwrap_or_else(|| panic!("{child} did nothing: {stderr}")));
 }
 
-/// The place of [`on_a_small_disk`], or none where somebody runs every ignored test.
+/// The place of [`on_a_small_disk`], or none where somebody runs every test.
 fn small_place() -> Option<Place> {
     let folder = env::current_dir().unwrap();
     let is_mounted = fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| {
@@ -268,7 +268,6 @@ fn a_disk_that_is_full_for_a_while_changes_nothing() {
 
 #[test]
 // A part of the test above, in a namespace of its own; alone it does nothing.
-#[ignore = "long: cargo xtask torture"]
 fn child_is_full_for_a_while() {
     let Some(place) = small_place() else { return };
     let began = Instant::now();
@@ -298,7 +297,6 @@ fn a_disk_that_stays_full_is_an_error_and_costs_no_step_that_was_saved() {
 
 #[test]
 // A part of the test above, in a namespace of its own; alone it does nothing.
-#[ignore = "long: cargo xtask torture"]
 fn child_stays_full() {
     let Some(place) = small_place() else { return };
     let began = Instant::now();

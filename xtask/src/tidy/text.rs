@@ -21,21 +21,16 @@ const MACHINE_PATHS: [&str; 8] = [
     concat!(":\\", "Users\\"),
 ];
 
-/// The one reason for a test not to run: another command runs it.
-const LONG: &str = concat!("#[", "ignore = \"long: cargo xtask torture\"]");
-
 /// The most bytes a binary fixture may have.
 const LARGEST_FIXTURE: usize = 64 * 1024;
 
-/// What is merged is finished, and every test runs, here or where long ones do.
+/// What is merged is finished, and every test runs.
 pub(super) fn unfinished(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.is_authored()) {
         for (number, line) in file.lines() {
             let word = UNFINISHED_WORDS.into_iter().find(|word| contains_word(line, word));
-            let code = UNFINISHED_CODE
-                .into_iter()
-                .find(|code| line.contains(code) && line.trim_start() != LONG);
+            let code = UNFINISHED_CODE.into_iter().find(|code| line.contains(code));
             if let Some(mark) = word.or(code) {
                 let advice = format!("`{mark}` marks unfinished work: finish it or leave it out");
                 findings.push(Finding::new(&file.path, number, advice));
@@ -101,8 +96,8 @@ pub(super) fn binaries(files: &[File]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{
-        LARGEST_FIXTURE, LONG, MACHINE_PATHS, UNFINISHED_CODE, UNFINISHED_WORDS, binaries,
-        machine_paths, unfinished, whitespace,
+        LARGEST_FIXTURE, MACHINE_PATHS, UNFINISHED_CODE, UNFINISHED_WORDS, binaries, machine_paths,
+        unfinished, whitespace,
     };
     use crate::workspace::{File, planted::file};
 
@@ -113,7 +108,7 @@ mod tests {
                 unfinished(&[file("crates/a/src/b.rs", &format!("//! B.\n\n{mark}: x"))]);
             assert_eq!((findings.len(), findings[0].line), (1, 3), "{mark}");
         }
-        let clean = format!("//! B.\nconst {}: &str = \"\";\n{LONG}\n", concat!("MAXX", "XL"));
+        let clean = format!("//! B.\nconst {}: &str = \"\";\n", concat!("MAXX", "XL"));
         assert_eq!(unfinished(&[file("crates/a/src/b.rs", &clean)]), []);
     }
 

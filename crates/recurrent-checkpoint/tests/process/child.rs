@@ -99,7 +99,7 @@ impl Workplace {
     pub(crate) fn command(&self, before: &[&str]) -> Command {
         let own = std::env::current_exe().unwrap();
         let own = own.to_str().unwrap();
-        let words = ["--exact", "child_saves", "--ignored", "--nocapture", "--test-threads=1"];
+        let words = ["--exact", "child_saves", "--nocapture", "--test-threads=1"];
         let line = [before, &[own], &words].concat();
         let mut command = Command::new(line[0]);
         command.args(&line[1..]).current_dir(self.folder());

@@ -50,8 +50,8 @@ fn a_process_killed_at_random_leaves_the_old_file_or_the_new() {
     kill_at_random_moments(200);
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn a_process_killed_at_random_leaves_the_old_file_or_the_new_long() {
     kill_at_random_moments(3_000);
 }

@@ -76,8 +76,8 @@ fn a_process_killed_at_any_system_call_leaves_the_old_file_or_the_new() {
     }
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn a_process_killed_at_any_system_call_leaves_the_old_file_or_the_new_long() {
     kill_at_every_call(64 << 20);
 }
@@ -126,8 +126,8 @@ fn an_error_at_any_system_call_is_reported_and_an_interruption_is_not_one() {
     fail_every_call(1 << 20);
 }
 
-#[test]
-#[ignore = "long: cargo xtask torture"]
+#[cfg_attr(torture, test)]
+#[cfg_attr(not(torture), allow(dead_code))]
 fn an_error_at_any_system_call_is_reported_and_an_interruption_is_not_one_long() {
     for bytes in [1 << 10, 16 << 20] {
         fail_every_call(bytes);
