@@ -12,8 +12,10 @@ use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Operation, SaveError};
+use crate::lock::Lock;
 use crate::save::save_to;
 use crate::storage::{Disk, Storage};
+use crate::store::Store;
 use failing::{Failing, Fate};
 use simulated::{Losses, Simulated};
 
@@ -118,6 +120,44 @@ fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new() {
 #[cfg_attr(not(torture), allow(dead_code))]
 fn a_power_cut_at_any_operation_leaves_the_old_file_or_the_new_long() {
     power_cut_at_every_operation(MANY_MIB, Losses { prefix_step: 64, subsets: 1_000 });
+}
+
+/// The best is safe before there is a newest that counts on it, and the one before is whole.
+#[test]
+fn a_power_cut_in_a_store_leaves_no_newest_without_its_best() {
+    let mut seen = std::collections::BTreeSet::new();
+    for at in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let lock = Lock::acquire(folder.path()).unwrap();
+        let mut writer = store.writer(lock, 2, 0).unwrap();
+        let disk = Simulated::with_file(Path::new(PATH), None);
+        for step in [1, 2] {
+            writer.save_to(&disk, step, &mut ONE_KIB.checkpoint(step), step == 1).unwrap();
+        }
+        let failing = Failing::new(disk.clone(), Fate::Crash, at, ONE_KIB.short_write);
+        let saved = writer.save_to(&failing, 3, &mut ONE_KIB.checkpoint(3), true);
+        let paths = [store.best_path(), store.step_path(1), store.step_path(2), store.step_path(3)];
+        disk.together_after_power_cut(&paths, |left| {
+            let step = |bytes: &Option<&[u8]>| -> Option<u64> {
+                let checkpoint = Checkpoint::from_bytes((*bytes)?).expect("a torn file");
+                Some(checkpoint.value("step").unwrap())
+            };
+            let left: Vec<Option<u64>> = left.iter().map(step).collect();
+            let (best, newest) = (left[0].expect("a best"), left[3]);
+            assert_eq!(left[2], Some(2), "operation {at}");
+            assert!(newest.is_none() || best == 3, "operation {at}: the newest without its best");
+            assert!(left[1].is_some() || newest.is_some(), "operation {at}: removed too early");
+            assert!(saved.is_err() || newest.is_some(), "a finished save was undone");
+            seen.insert((best, newest.is_some(), left[1].is_some()));
+        });
+        if failing.was_spared() {
+            break;
+        }
+    }
+    // Old, the best alone, both, and what was removed coming back or not.
+    let states = [(1, false, true), (3, false, true), (3, true, false), (3, true, true)];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), states);
 }
 
 #[test]

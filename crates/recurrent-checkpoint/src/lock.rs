@@ -30,13 +30,23 @@ pub enum LockError {
         folder: PathBuf,
     },
     /// The lock's file cannot be made or locked.
-    #[error("cannot lock {}: {cause}", path.display())]
+    #[error("cannot lock {}: {cause}{}", path.display(), hint(cause))]
     Failed {
         /// The lock's file.
         path: PathBuf,
         /// The system's reason.
         cause: io::Error,
     },
+}
+
+/// What to do where a folder can only be read.
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; use a folder that you may write to, such as a copy of this one"
+        }
+        _ => "",
+    }
 }
 
 impl Lock {

@@ -10,6 +10,7 @@
 //! A file that is damaged costs the steps since the one before it, and not the run: reading looks
 //! for the newest that is whole, and says what it passed over.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{FormatError, LoadError, SaveError};
+use crate::load::{Summary, inspect};
 use crate::lock::Lock;
 use crate::save::{SAVING, save_to};
 use crate::storage::{Disk, Storage};
@@ -207,6 +209,28 @@ impl Store {
         })
     }
 
+    /// What is in one of the store's [`files`](Store::files), and whether it is whole. `None` if it
+    /// is not there any more: a writer may have removed it.
+    ///
+    /// # Errors
+    /// As [`inspect`]; and [`LoadError::WrongStep`] if it is whole and says another step than its
+    /// name.
+    pub fn inspect(&self, file: &Path) -> Result<Option<Summary>, LoadError> {
+        let summary = match inspect(file) {
+            Err(LoadError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            summary => summary?,
+        };
+        let expected = file.file_name().and_then(OsStr::to_str).and_then(step_of);
+        let found = step_in(&summary.metadata);
+        match found {
+            Some(found) if expected.is_none_or(|step| step == found) => Ok(Some(summary)),
+            _ if !summary.is_intact() => Ok(Some(summary)),
+            _ => Err(LoadError::WrongStep { path: file.to_owned(), expected, found }),
+        }
+    }
+
     /// Lists the folder and looks for a checkpoint, again if a file went away in between.
     fn with_listing(
         &self,
@@ -270,8 +294,12 @@ impl Store {
         name == BEST || step_of(name).is_some() || Lock::is_named(OsStr::new(name))
     }
 
-    /// Takes the right to save here, and removes what a writer that was killed left half written.
-    /// The newest `keep_last` checkpoints are kept, at least one.
+    /// Takes the right to save here what follows on the checkpoint of step `after`, 0 at the
+    /// beginning, and removes what a writer that was killed left half written. The newest
+    /// `keep_last` checkpoints are kept, at least one.
+    ///
+    /// Files of later steps are left over: of a run that went further, and whose newest are
+    /// damaged. They do not count among those to keep, and go once a save has passed them.
     ///
     /// # Errors
     /// [`StoreError::List`] or [`StoreError::Clean`].
@@ -279,7 +307,12 @@ impl Store {
     /// # Panics
     /// When `lock` is that of another folder.
     #[track_caller]
-    pub fn writer(&self, lock: Lock, keep_last: usize) -> Result<StoreWriter, StoreError> {
+    pub fn writer(
+        &self,
+        lock: Lock,
+        keep_last: usize,
+        after: u64,
+    ) -> Result<StoreWriter, StoreError> {
         assert_eq!(lock.folder(), self.folder, "the lock is that of another folder");
         for name in self.names()? {
             let saved = name.strip_suffix(SAVING);
@@ -288,8 +321,10 @@ impl Store {
                 fs::remove_file(&path).map_err(|cause| StoreError::Clean { path, cause })?;
             }
         }
-        let steps = self.steps()?;
-        Ok(StoreWriter { store: self.clone(), steps, keep_last: keep_last.max(1), lock })
+        let mut steps = self.steps()?;
+        let left_over = steps.split_off(steps.partition_point(|&step| step <= after));
+        let (store, keep_last) = (self.clone(), keep_last.max(1));
+        Ok(StoreWriter { store, steps, left_over, keep_last, lock })
     }
 }
 
@@ -310,11 +345,15 @@ fn step_of(name: &str) -> Option<u64> {
     (digits == format!("{step:09}")).then_some(step)
 }
 
+/// The step that a checkpoint says it is of.
+fn step_in(metadata: &BTreeMap<String, String>) -> Option<u64> {
+    metadata.get(STEP)?.parse().ok()
+}
+
 /// Loads `path`; the step inside must be `step` if one is given.
 fn load(path: &Path, step: Option<u64>) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::load(path)?;
-    let text = checkpoint.metadata().get(STEP);
-    let found = text.and_then(|text| text.parse().ok());
+    let found = step_in(checkpoint.metadata());
     match found {
         Some(found) if step.is_none_or(|step| step == found) => Ok((found, checkpoint)),
         _ => Err(LoadError::WrongStep { path: path.to_owned(), expected: step, found }),
@@ -340,6 +379,8 @@ pub struct StoreWriter {
     store: Store,
     /// The steps whose files are there, ascending.
     steps: Vec<u64>,
+    /// Later steps whose files were there already, ascending.
+    left_over: Vec<u64>,
     keep_last: usize,
     lock: Lock,
 }
@@ -415,29 +456,32 @@ impl StoreWriter {
             return best.map(|()| Saved::default());
         }
         let newest = save_to(storage, checkpoint, &self.store.step_path(step));
-        if !matches!(newest, Err(SaveError::NotCommitted { .. }))
-            && let Err(place) = self.steps.binary_search(&step)
-        {
-            self.steps.insert(place, step);
+        if !matches!(newest, Err(SaveError::NotCommitted { .. })) {
+            self.left_over.retain(|&other| other != step);
+            if let Err(place) = self.steps.binary_search(&step) {
+                self.steps.insert(place, step);
+            }
         }
         newest?;
         best?;
         Ok(self.prune(storage, step))
     }
 
-    /// Removes the oldest of those up to `newest`. Later ones are of a run that went on from an
-    /// older checkpoint because they were damaged: they neither count nor go.
+    /// Removes the oldest, and what is left over of steps before `newest`.
     fn prune<S: Storage>(&mut self, storage: &S, newest: u64) -> Saved {
         let mut saved = Saved::default();
-        let count = self.steps.partition_point(|&step| step <= newest);
-        let old: Vec<u64> = self.steps[..count.saturating_sub(self.keep_last)].to_vec();
-        for step in old {
+        let old = self.steps.len().saturating_sub(self.keep_last);
+        let passed = self.left_over.partition_point(|&step| step < newest);
+        for step in [&self.steps[..old], &self.left_over[..passed]].concat() {
             let path = self.store.step_path(step);
             match storage.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     saved.not_removed.push((path, error));
                 }
-                _ => self.steps.retain(|&kept| kept != step),
+                _ => {
+                    self.steps.retain(|&kept| kept != step);
+                    self.left_over.retain(|&kept| kept != step);
+                }
             }
         }
         saved

@@ -2,7 +2,7 @@
 //! damaged or removed, writers that die; after each, what is read is what a model says.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -64,8 +64,15 @@ struct Model {
 }
 
 impl Model {
-    /// Every state that a save of `step` goes through.
-    fn states_of_save(&self, step: u64, is_best: bool, keep_last: usize) -> Vec<Model> {
+    /// Every state that a save of `step` goes through. Of the files of `left_over`, of steps behind
+    /// the one that the writer goes on from, those before `step` go, and none counts.
+    fn states_of_save(
+        &self,
+        step: u64,
+        is_best: bool,
+        keep_last: usize,
+        left_over: &BTreeSet<u64>,
+    ) -> Vec<Model> {
         let mut states = vec![self.clone()];
         let mut state = self.clone();
         if is_best {
@@ -74,9 +81,12 @@ impl Model {
         }
         state.steps.insert(step, true);
         states.push(state.clone());
-        while state.steps.range(..=step).count() > keep_last {
-            let oldest = *state.steps.keys().next().unwrap();
-            state.steps.remove(&oldest);
+        let is_left = |other: &u64| *other != step && left_over.contains(other);
+        let counted: Vec<u64> = state.steps.keys().copied().filter(|step| !is_left(step)).collect();
+        let old = &counted[..counted.len().saturating_sub(keep_last)];
+        let passed = left_over.iter().filter(|other| **other < step);
+        for gone in old.iter().chain(passed) {
+            state.steps.remove(gone);
             states.push(state.clone());
         }
         states
@@ -149,8 +159,12 @@ fn checkpoint(step: u64) -> Checkpoint<'static> {
     checkpoint
 }
 
-fn writer(store: &Store, keep_last: usize) -> StoreWriter {
-    store.writer(Lock::acquire(store.folder()).unwrap(), keep_last).unwrap()
+/// A writer that goes on from the newest, and the steps behind that one.
+fn writer(store: &Store, keep_last: usize) -> (StoreWriter, BTreeSet<u64>) {
+    let after = store.newest().map_or(0, |newest| newest.step);
+    let left_over = store.steps().unwrap().into_iter().filter(|&step| step > after).collect();
+    let lock = Lock::acquire(store.folder()).unwrap();
+    (store.writer(lock, keep_last, after).unwrap(), left_over)
 }
 
 #[derive(Clone, Debug)]
@@ -197,11 +211,11 @@ fn play(keep_last: usize, actions: &[Action]) {
     for action in actions {
         match action {
             Action::Save { ahead, is_best, stopped_at } => {
-                let saving = open.get_or_insert_with(|| writer(&store, keep_last));
+                let (saving, left_over) = open.get_or_insert_with(|| writer(&store, keep_last));
                 at += ahead;
                 let disk = Stopping::at(stopped_at.unwrap_or(usize::MAX));
                 let saved = saving.save_to(&disk, at, &mut checkpoint(at), *is_best);
-                let states = model.states_of_save(at, *is_best, keep_last);
+                let states = model.states_of_save(at, *is_best, keep_last, left_over);
                 if disk.is_stopped() {
                     let found = Model::of(&store);
                     // A damaged best does not say whose it was.
@@ -221,6 +235,7 @@ fn play(keep_last: usize, actions: &[Action]) {
                     at = model.newest().unwrap_or(0);
                 } else {
                     assert!(saved.unwrap().not_removed.is_empty());
+                    left_over.retain(|&left| left > at);
                     model = states.last().unwrap().clone();
                 }
             }
@@ -296,7 +311,7 @@ fn a_save_that_is_stopped_anywhere_leaves_old_or_new_and_never_a_newest_without_
         for at in 0.. {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::new(folder.path());
-            let mut saving = writer(&store, 2);
+            let mut saving = writer(&store, 2).0;
             for step in [1, 2] {
                 saving.save(step, &mut checkpoint(step), step == 1).unwrap();
             }

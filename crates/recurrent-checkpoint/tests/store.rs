@@ -16,7 +16,9 @@ fn checkpoint(step: u64) -> Checkpoint<'static> {
 }
 
 fn writer(folder: &Path, keep_last: usize) -> StoreWriter {
-    Store::new(folder).writer(Lock::acquire(folder).unwrap(), keep_last).unwrap()
+    let store = Store::new(folder);
+    let after = store.newest().map_or(0, |newest| newest.step);
+    store.writer(Lock::acquire(folder).unwrap(), keep_last, after).unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -158,11 +160,11 @@ fn damaged_files_of_later_steps_do_not_push_out_good_ones() {
         saving.save(step, &mut checkpoint(step), false).unwrap();
         assert_eq!(store.newest().unwrap().step, step);
     }
-    assert_eq!(store.steps().unwrap(), [15, 16, 20, 30]);
+    assert_eq!(store.steps().unwrap(), [14, 16, 20, 30], "none counts; 15 was passed");
     for step in [25, 35] {
         saving.save(step, &mut checkpoint(step), false).unwrap();
     }
-    assert_eq!(store.steps().unwrap(), [30, 35], "once passed, they go like the others");
+    assert_eq!(store.steps().unwrap(), [25, 35], "once passed, they go");
 }
 
 #[test]

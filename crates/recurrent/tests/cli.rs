@@ -141,15 +141,17 @@ fn an_interrupted_run_saves_exits_130_and_resumes_to_the_same_bytes() {
     let place = Place::new();
     let train = format!("{TRAIN} --num-layers 2 --dropout 0.3 --epochs 6");
     place.done(&format!("{train} --out whole"));
-    let child = place.start(&train, "stopped", 1);
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.contains("go on with `recurrent resume stopped`"), "{stderr}");
-    place.done("resume stopped");
-    place.assert_equal_runs("whole", "stopped", &ALL);
+    for (signal, run) in [("-INT", "stopped"), ("-TERM", "terminated")] {
+        let child = place.start(&train, run, 1);
+        let status = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{stderr}");
+        assert!(stderr.contains(&format!("go on with `recurrent resume {run}`")), "{stderr}");
+        place.done(&format!("resume {run}"));
+        place.assert_equal_runs("whole", run, &ALL);
+    }
 }
 
 #[test]
@@ -308,7 +310,7 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("train language-model --data text.txt --out locked --force", 1, "locked: another process"),
     ("resume newer --epochs 2", 1, "newer/step-000000057.ckpt: made by a newer version"),
     ("resume ruined --epochs 2", 1, "ruined: no checkpoint in it is whole: "),
-    ("resume run --verify 58", 2, "of step 57, so there are no 58 steps to replay"),
+    ("resume run --verify 58", 2, "of step 57; 58 steps are more than there are to replay"),
     ("resume run --verify 30", 2, "no checkpoint is kept of step 27 or before; give 57 to replay"),
     ("resume run --verify 0", 2, "--verify"),
     ("resume foreign --epochs 2", 1, "foreign/step-000000057.ckpt: holds a `another`, not a"),

@@ -1,4 +1,4 @@
-//! Runs that meet damage, full disks and other processes, and a replay that compares every bit.
+//! Runs that meet damage, lost files, refusing disks and other programs' folders.
 
 #![cfg(all(feature = "cli", unix))]
 
@@ -6,17 +6,8 @@
 mod place;
 
 use std::fs;
-use std::path::Path;
 
 use place::{ALL, Place, TRAIN, assert_one_line};
-
-/// Flips a bit in the middle of a file.
-fn damage(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
-}
 
 #[test]
 fn a_run_goes_on_from_the_newest_whole_checkpoint_to_the_same_bytes() {
@@ -25,8 +16,8 @@ fn a_run_goes_on_from_the_newest_whole_checkpoint_to_the_same_bytes() {
     place.done(&format!("{train} --epochs 3 --out whole"));
     place.done(&format!("{train} --epochs 2 --out run"));
     // Steps 90, 100, 110 and 114, at the end of the second epoch, which is also the best.
-    damage(&place.path("run/step-000000114.ckpt"));
-    damage(&place.path("run/best.ckpt"));
+    place.damage("run/step-000000114.ckpt");
+    place.damage("run/best.ckpt");
     fs::write(place.path("run/step-000000110.ckpt"), "").unwrap();
     let resumed = place.run("resume run --epochs 3");
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
@@ -43,6 +34,9 @@ fn a_run_goes_on_from_the_newest_whole_checkpoint_to_the_same_bytes() {
     assert_eq!(told[3], "warning: run/step-000000100.ckpt is used instead, of step 100");
     assert!(resumed.stderr.contains("goes on after step 100\n"), "{}", resumed.stderr);
     place.assert_equal_runs("whole", "run", &ALL);
+    // What was damaged and is passed does not count among the four that are kept.
+    let kept = ["150", "160", "170", "171"].map(|step| format!("step-000000{step}.ckpt"));
+    assert_eq!(place.checkpoints("run"), kept);
 }
 
 #[test]
@@ -50,7 +44,7 @@ fn a_damaged_best_checkpoint_gives_way_to_the_newest_and_is_named() {
     let place = Place::new();
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
     let whole = place.done("evaluate run --json");
-    damage(&place.path("run/best.ckpt"));
+    place.damage("run/best.ckpt");
     for command in ["evaluate run --json --quiet", "generate run --length 5"] {
         let ended = place.run(command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -83,72 +77,6 @@ fn checkpoints_are_kept_as_many_as_asked_for() {
             "step-000000057.ckpt",
             "writer.lock"
         ]
-    );
-}
-
-#[test]
-fn a_replay_finds_equal_bits_and_changes_nothing() {
-    let place = Place::new();
-    let train = format!("{TRAIN} --dropout 0.3 --num-layers 2 --checkpoint-every 20 --threads 1");
-    place.done(&format!("{train} --epochs 2 --keep-last 3 --out run"));
-    let before = place.read(&place.newest("run"));
-    // Kept are steps 80, 100 and 114; the end of an epoch lies between none and all of them.
-    for (steps, from) in [(1, "step 100"), (14, "step 100"), (15, "step 80"), (34, "step 80")] {
-        let ended = place.done(&format!("resume run --verify {steps} --threads 2"));
-        assert!(
-            ended.starts_with(&format!("verified: step 114, replayed from {from}, has the same")),
-            "{ended}"
-        );
-    }
-    // All of it can be made again from the seed.
-    let ended = place.done("resume run --verify 114");
-    assert!(ended.contains("replayed from the beginning"), "{ended}");
-    assert!(place.read(&place.newest("run")) == before);
-
-    // And then it goes on, to where the run goes that was never stopped.
-    let ended = place.done("resume run --verify 10 --epochs 3");
-    assert!(ended.starts_with("verified: "), "{ended}");
-    place.done(&format!("{train} --epochs 3 --out whole"));
-    place.assert_equal_runs("whole", "run", &ALL);
-}
-
-#[test]
-fn a_replay_finds_a_bit_that_differs() {
-    let place = Place::new();
-    let train = format!("{TRAIN} --checkpoint-every 20 --epochs 1");
-    place.done(&format!("{train} --out run"));
-    place.done(&format!("{train} --seed 2 --out other"));
-
-    // A whole checkpoint, of another seed: nothing but a replay can tell.
-    let newest = place.newest("run");
-    let mine = place.read(&newest);
-    place.write(&newest, place.read(&place.newest("other")));
-    let ended = place.run("resume run --verify 5");
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("config.toml: was changed"), "{}", ended.stderr);
-
-    let mut checkpoint = recurrent_checkpoint::Checkpoint::from_bytes(&mine).unwrap();
-    let name = "parameters/readout.bias";
-    let shape = checkpoint.section(name).unwrap().shape().to_vec();
-    let mut bias: Vec<f32> = checkpoint.take(name, &shape).unwrap();
-    bias[3] = f32::from_bits(bias[3].to_bits() ^ 1);
-    checkpoint.insert(name, &shape, bias);
-    place.write(&newest, checkpoint.to_bytes().unwrap());
-    let ended = place.run("resume run --verify 5");
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_one_line(
-        &ended.stderr,
-        "replayed from step 40, step 57 is another: section `parameters/readout.bias`, number 3: ",
-    );
-
-    // The same for the lines of the metrics.
-    place.write(&newest, mine);
-    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
-    place.write("run/metrics.jsonl", metrics.replace("\"step\":57", "\"step\":58"));
-    let ended = place.run("resume run --verify 5");
-    assert_one_line(
-        &ended.stderr,
-        "run/metrics.jsonl: replayed from step 40, its lines up to step 57",
     );
 }
 
@@ -205,20 +133,12 @@ fn what_a_file_says_of_itself_forges_no_line() {
     assert!(!shown.contains('\u{1b}'), "{shown}");
 }
 
-/// The run `whole` as it was after a step whose checkpoint it kept, as a run of its own.
-fn copy_at(place: &Place, step: u64, run: &str) {
-    fs::create_dir(place.path(run)).unwrap();
-    for file in ["config.toml", "metrics.jsonl", &format!("step-{step:09}.ckpt")] {
-        place.write(&format!("{run}/{file}"), place.read(&format!("whole/{file}")));
-    }
-}
-
 /// A folder where a checkpoint should be stands for a disk that refuses.
 #[test]
 fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
     let place = Place::new();
     place.done(&format!("{TRAIN} --checkpoint-every 10 --keep-last 20 --epochs 2 --out whole"));
-    copy_at(&place, 10, "run");
+    place.copy_at(10, "run");
     // In the middle of an epoch, and at its end, where the best is saved as well.
     fs::create_dir(place.path("run/step-000000030.ckpt")).unwrap();
     fs::create_dir(place.path("run/step-000000057.ckpt")).unwrap();
@@ -234,7 +154,7 @@ fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
     assert!(last.stderr.contains("step-000000030.ckpt: not a regular file"), "{}", last.stderr);
 
     // What a killed save left and cannot be removed ends the start, before anything is changed.
-    copy_at(&place, 10, "other");
+    place.copy_at(10, "other");
     fs::create_dir(place.path("other/step-000000020.ckpt.saving")).unwrap();
     let files = || ["config.toml", "metrics.jsonl"].map(|file| place.read_of_run("other", file));
     let before = files();
@@ -250,7 +170,7 @@ fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
 fn a_last_save_that_fails_is_an_error() {
     let place = Place::new();
     place.done(&format!("{TRAIN} --checkpoint-every 10 --keep-last 9 --epochs 1 --out whole"));
-    copy_at(&place, 30, "run");
+    place.copy_at(30, "run");
     fs::create_dir(place.path("run/step-000000057.ckpt")).unwrap();
     let ended = place.run("resume run");
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -261,4 +181,96 @@ fn a_last_save_that_fails_is_an_error() {
     fs::remove_dir(place.path("run/step-000000057.ckpt")).unwrap();
     place.done("resume run");
     place.assert_equal_runs("whole", "run", &ALL);
+}
+
+/// A best loss whose model is lost is not the best any more: what is told is what is there.
+#[test]
+fn a_best_checkpoint_that_is_lost_is_told_and_followed_by_another() {
+    let place = Place::new();
+    // Nothing is learned, so that no epoch is better than the first.
+    let train = TRAIN.replace("0.01", "1e-30");
+    place.done(&format!("{train} --epochs 1 --out whole"));
+    for damaged in [false, true] {
+        place.copy_at(57, "run");
+        if damaged {
+            place.write("run/best.ckpt", "not a checkpoint");
+        }
+        let resumed = place.run("resume run --epochs 3");
+        assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+        let told = resumed.stderr.lines().next().unwrap();
+        let fault = if damaged { "not a recurrent checkpoint" } else { "is not there any more" };
+        assert!(told.starts_with("warning: run/best.ckpt: ") && told.contains(fault), "{told}");
+        let best = place.done("inspect run/best.ckpt");
+        assert!(best.contains("step: 114\n"), "{best}");
+        // And the next resume finds it.
+        let resumed = place.run("resume run --epochs 4");
+        assert!(!resumed.stderr.contains("warning"), "{}", resumed.stderr);
+        fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+/// Lines were lost with their file, and the run went on, and then back to a checkpoint from before.
+#[test]
+fn metrics_that_were_lost_repeat_no_line() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --checkpoint-every 10 --keep-last 20 --epochs 2 --out whole"));
+    place.copy_at(60, "run");
+    place.write("run/step-000000050.ckpt", place.read("whole/step-000000050.ckpt"));
+    fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
+    let resumed = place.run("resume run");
+    assert!(resumed.stderr.contains("warning: metrics.jsonl lacks "), "{}", resumed.stderr);
+    for file in place.checkpoints("run").into_iter().skip(1).chain(["best.ckpt".into()]) {
+        place.damage(&format!("run/{file}"));
+    }
+    place.done("resume run");
+    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    let events = ["\"epoch\",\"step\":57,", "\"step\",\"step\":100,", "\"epoch\",\"step\":114,"];
+    assert_eq!(metrics.lines().count(), events.len(), "{metrics}");
+    for (line, event) in metrics.lines().zip(events) {
+        assert!(line.starts_with(&format!("{{\"event\":{event}")), "{metrics}");
+    }
+}
+
+/// A resume that was asked for more and killed before it saved has left that in the options.
+#[test]
+fn what_a_resume_was_asked_for_outlives_a_kill() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --steps 30 --out run"));
+    let options = String::from_utf8(place.read("run/config.toml")).unwrap();
+    let asked = options.replace("epochs = 1\n", "epochs = 2\n").replace("steps = 30\n", "");
+    assert_eq!(asked.len(), options.len() - "steps = 30\n".len(), "{options}");
+    place.write("run/config.toml", asked);
+    place.done("resume run");
+    assert_eq!(place.newest("run"), "run/step-000000114.ckpt");
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_the_old_run_as_it_was() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    fs::remove_file(place.path("run/writer.lock")).unwrap();
+    let refused = place.run(&format!("{TRAIN} --epochs 1 --out run"));
+    assert_one_line(&refused.stderr, "run: there is a run already");
+    assert!(!place.path("run/writer.lock").exists(), "a run that stays was changed");
+}
+
+#[test]
+fn inspect_names_a_checkpoint_of_another_step_and_one_that_cannot_be_read() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    place.write("run/step-000000070.ckpt", place.read("run/step-000000057.ckpt"));
+    place.write("run/step-000000080.ckpt", "no checkpoint");
+    let shown = place.run("inspect run --json");
+    assert_eq!(shown.code, Some(1), "{}", shown.stderr);
+    assert_one_line(&shown.stderr, "step-000000070.ckpt: is of step 57, not 70; it was renamed");
+    let is_intact = |file: &str| {
+        let line = shown.stdout.lines().find(|line| line.contains(file)).expect("an object a file");
+        match (line.contains("\"intact\":true"), line.contains("\"error\":\"")) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => panic!("{line}"),
+        }
+    };
+    assert!(is_intact("step-000000057.ckpt") && is_intact("best.ckpt"));
+    assert!(!is_intact("step-000000070.ckpt") && !is_intact("step-000000080.ckpt"));
 }

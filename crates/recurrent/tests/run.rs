@@ -28,7 +28,7 @@ fn a_resumed_log_has_each_step_once() {
     log.write(&line(2)).unwrap();
     drop(log);
 
-    let mut log = MetricsLog::resume(&path, at_checkpoint).unwrap();
+    let mut log = MetricsLog::resume(&path, at_checkpoint, 1).unwrap();
     assert_eq!((log.length(), log.missing()), (at_checkpoint, 0));
     assert_eq!(fs::metadata(&path).unwrap().len(), at_checkpoint, "cut before a line is written");
     log.write(&line(2)).unwrap();
@@ -46,14 +46,29 @@ fn a_log_that_lost_lines_goes_on_after_its_last_whole_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
     fs::write(&path, "{\"step\":1}\n{\"st").unwrap();
-    let mut log = MetricsLog::resume(&path, 30).unwrap();
+    let mut log = MetricsLog::resume(&path, 30, 9).unwrap();
     assert_eq!((log.length(), log.missing()), (11, 19));
     log.write(&line(2)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2,\"loss\":1.5}\n");
 
     fs::remove_file(&path).unwrap();
-    let log = MetricsLog::resume(&path, 30).unwrap();
+    let log = MetricsLog::resume(&path, 30, 9).unwrap();
     assert_eq!((log.length(), log.missing()), (0, 30));
+}
+
+/// Lines were lost, a run went on, and now goes on from a checkpoint before the loss: the bytes
+/// that it counts on are others, of steps that it takes again.
+#[test]
+fn lines_of_later_steps_that_moved_to_the_front_are_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let lines = "not of ours\n{\"step\":50}\n{\"step\":100}\n{\"step\":60}\n";
+    for (step, kept) in [(49, 12), (50, 24), (99, 24), (100, lines.len())] {
+        fs::write(&path, lines).unwrap();
+        let log = MetricsLog::resume(&path, 1000, step).unwrap();
+        assert_eq!(log.length(), kept as u64, "{step}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), lines[..kept]);
+    }
 }
 
 /// A snapshot of a step for a log with nothing in it.
@@ -67,7 +82,7 @@ fn snapshot(step: u64, is_best: bool) -> Snapshot {
 fn a_saver_saves_beside_its_caller_and_says_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
-    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2).unwrap());
+    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2, 0).unwrap());
     assert!(saver.poll().is_none() && saver.wait().is_none());
     assert!(saver.save(snapshot(1, true)).is_none());
     let first = saver.save(snapshot(2, false)).expect("the first ends before the second begins");
@@ -87,7 +102,7 @@ fn a_saver_saves_beside_its_caller_and_says_how_it_ended() {
 fn a_best_state_that_could_not_be_saved_is_saved_with_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
-    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2).unwrap());
+    let mut saver = Saver::new(store.writer(Lock::acquire(folder.path()).unwrap(), 2, 0).unwrap());
     let mut save = |step, is_best| {
         saver.save(snapshot(step, is_best));
         saver.wait().unwrap().result.is_ok()

@@ -148,18 +148,23 @@ fn a_start_that_was_killed_at_its_options_makes_way() {
     assert_clean(&place, "run");
 }
 
-/// A start over an old run that ends before its options are written leaves a folder that is a run's
-/// all the same, also where a person has put files of their own.
+/// A start over an old run that has no room for its options leaves the old run whole; a person's own
+/// files stay in any case.
 #[test]
-fn a_start_that_failed_over_an_old_run_makes_way() {
+fn a_start_that_failed_over_an_old_run_leaves_it() {
     let place = place();
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
     place.write("run/notes.txt", "my own");
+    let files = || ALL.map(|file| place.read_of_run("run", file));
+    let before = files();
     fs::create_dir(place.path("run/config.toml.saving")).unwrap();
-    let ended = place.run(&format!("{TRAIN} --epochs 1 --force --out run"));
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let ended = place.run(&format!("{TRAIN} --epochs 1 --seed 2 --force --out run"));
+    assert_one_line(&ended.stderr, "config.toml.saving: cannot write the file");
+    assert!(files() == before, "a start that failed changed the old run");
     fs::remove_dir(place.path("run/config.toml.saving")).unwrap();
-    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    place.done("resume run --epochs 2");
+    place.done(&format!("{TRAIN} --epochs 1 --force --out run"));
+    assert!(files() == before, "equal runs write equal bytes");
     assert_eq!(place.read("run/notes.txt"), b"my own");
 }
 

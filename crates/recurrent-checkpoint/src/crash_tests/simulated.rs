@@ -86,6 +86,30 @@ impl Simulated {
     }
 }
 
+/// What is at some paths together.
+pub(super) type Files<'a> = [Option<&'a [u8]>];
+
+impl Simulated {
+    /// Shows what may be at all `paths` together after a power cut now: with the names of any moment
+    /// since the folder's sync, and each file as it was synced or as it is.
+    pub(super) fn together_after_power_cut(
+        &self,
+        paths: &[PathBuf],
+        mut visit: impl FnMut(&Files<'_>),
+    ) {
+        let state = self.0.borrow();
+        for names in &state.names {
+            for synced in 0..1_u32 << paths.len() {
+                let files = paths.iter().enumerate().map(|(place, path)| {
+                    let Contents { current, durable } = &state.files[*names.get(path)?];
+                    Some(if synced >> place & 1 == 1 { &**durable } else { &**current })
+                });
+                visit(&files.collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
 /// Which losses of unsynced pages are tried.
 #[derive(Clone, Copy)]
 pub(super) struct Losses {

@@ -35,6 +35,8 @@ pub(super) struct EpochEnd {
     pub(super) held_out_loss: f64,
     /// The task's main figure.
     pub(super) headline: String,
+    /// No checkpoint that there is holds a lower loss.
+    pub(super) is_best: bool,
     /// What follows for the training.
     pub(super) seen: HeldOutReport,
 }
@@ -82,10 +84,11 @@ impl<T: Task> Work<T> {
         let averaged = training.trainer.averages();
         metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out, averaged })?;
         let seen = training.trainer.observe_held_out(held_out_loss);
-        if seen.is_best {
+        let is_best = held_out_loss < training.best;
+        if is_best {
             training.best = held_out_loss;
         }
-        Ok(EpochEnd { train_loss, held_out_loss, headline, seen })
+        Ok(EpochEnd { train_loss, held_out_loss, headline, is_best, seen })
     }
 
     /// The state as a checkpoint that counts on `metrics_length` bytes of metrics.

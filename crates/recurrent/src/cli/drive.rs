@@ -32,7 +32,7 @@ pub(super) struct Run<T: Task> {
     /// Why the last save failed, if it did.
     failure: Option<String>,
     /// There is a best checkpoint, or one is on its way.
-    has_best: bool,
+    pub(super) has_best: bool,
     /// What the best state so far reached, if this process saw it.
     headline: Option<String>,
 }
@@ -46,13 +46,21 @@ impl<T: Task> Run<T> {
         work: Work<T>,
         options: &Options,
     ) -> Run<T> {
-        let has_best = folder.store().best_path().is_file();
         let (saver, save_every) = (Saver::new(writer), options.checkpoint_every);
-        Run { folder, work, saver, save_every, saved, failure: None, has_best, headline: None }
+        Run {
+            folder,
+            work,
+            saver,
+            save_every,
+            saved,
+            failure: None,
+            has_best: false,
+            headline: None,
+        }
     }
 }
 
-/// Gets ready to save.
+/// Gets ready to save what follows on step `after`.
 ///
 /// # Errors
 /// If the folder cannot be read, or what a killed save left there not be removed.
@@ -60,8 +68,9 @@ pub(super) fn writer(
     folder: &RunFolder,
     lock: Lock,
     options: &Options,
+    after: u64,
 ) -> anyhow::Result<StoreWriter> {
-    Ok(folder.store().writer(lock, options.keep_last.unwrap_or(KEEP_LAST))?)
+    Ok(folder.store().writer(lock, options.keep_last.unwrap_or(KEEP_LAST), after)?)
 }
 
 /// Says what is trained, and on what.
@@ -140,7 +149,7 @@ pub(super) fn train_loop<T: Task>(
         };
         if ended.is_some() || stop || is_due {
             // Saved even if every loss is NaN: a run without a best model would be of no use.
-            let is_best = ended.as_ref().is_some_and(|end| end.seen.is_best || !run.has_best);
+            let is_best = ended.as_ref().is_some_and(|end| end.is_best || !run.has_best);
             run.save(is_best, progress)?;
             saved = Instant::now();
             save_after = SAVE_EVERY.max((saved - now) * SAVING_SHARE);
@@ -148,7 +157,7 @@ pub(super) fn train_loop<T: Task>(
                 let speed = epoch_units as f64 / (now - epoch_began).as_secs_f64();
                 progress.message(&line(run, epoch, &end, is_best, speed, step.learning_rate));
                 (epoch_began, epoch_units) = (Instant::now(), 0);
-                if end.seen.is_best {
+                if is_best {
                     run.headline = Some(end.headline);
                 }
             }
@@ -228,7 +237,7 @@ fn line<T: Task>(
     speed: f64,
     learning_rate: f64,
 ) -> String {
-    let EpochEnd { train_loss, held_out_loss: loss, headline, seen } = end;
+    let EpochEnd { train_loss, held_out_loss: loss, headline, seen, .. } = end;
     let training = &run.work.training;
     let mut line = format!(
         "epoch {epoch}/{}: loss {train_loss:.4}, held-out loss {loss:.4} ({headline}), {} {}/s",

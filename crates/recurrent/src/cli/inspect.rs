@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use recurrent_checkpoint::{SectionSummary, Summary, inspect};
+use recurrent_checkpoint::{LoadError, SectionSummary, Summary, inspect};
 use serde_json::json;
 
 use super::{Options, Outcome, print_line, thousands};
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     // One file that cannot be read does not hide the others.
     let faults = match path.is_dir() {
         true => inspect_run(&RunFolder::open(&path)?, json)?,
-        false => inspect_file(&path, json, true)?.into_iter().collect(),
+        false => show_file(&path, inspect(&path), json, true)?.into_iter().collect(),
     };
     if !faults.is_empty() {
         bail!(faults.join("; "));
@@ -37,15 +37,19 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
 /// Shows a run: the newest checkpoint in full, of the others that they are whole, and what belongs
 /// to them. Gives what is wrong.
 fn inspect_run(folder: &RunFolder, json: bool) -> anyhow::Result<Vec<String>> {
-    let files = folder.store().files()?;
+    let store = folder.store();
+    // Looked for first: a run that is under way saves newer ones meanwhile, and removes the oldest.
+    let newest = folder.newest().ok();
+    let files = store.files()?;
     if files.is_empty() {
         bail!("{}: nothing has been saved yet", folder.path().display());
     }
     let mut faults = Vec::new();
-    let newest = folder.newest().ok();
     for file in &files {
         let in_full = newest.as_ref().is_none_or(|newest| newest.path == *file);
-        faults.extend(inspect_file(file, json, in_full)?);
+        if let Some(summary) = store.inspect(file).transpose() {
+            faults.extend(show_file(file, summary, json, in_full)?);
+        }
     }
     if let Err(error) = Options::read(&folder.config()) {
         faults.push(format!("{error:#}"));
@@ -56,10 +60,22 @@ fn inspect_run(folder: &RunFolder, json: bool) -> anyhow::Result<Vec<String>> {
 }
 
 /// Shows a checkpoint; gives what is wrong with it.
-fn inspect_file(file: &Path, json: bool, in_full: bool) -> anyhow::Result<Option<String>> {
-    let summary = match inspect(file) {
+fn show_file(
+    file: &Path,
+    summary: Result<Summary, LoadError>,
+    json: bool,
+    in_full: bool,
+) -> anyhow::Result<Option<String>> {
+    let summary = match summary {
         Ok(summary) => summary,
-        Err(error) => return Ok(Some(error.to_string())),
+        Err(error) => {
+            let error = error.to_string();
+            if json {
+                let file = file.display().to_string();
+                print_line(json!({ "file": file, "intact": false, "error": error }))?;
+            }
+            return Ok(Some(error));
+        }
     };
     if json {
         print_json(file, &summary)?

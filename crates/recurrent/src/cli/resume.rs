@@ -6,7 +6,6 @@ use recurrent_checkpoint::Found;
 
 use super::advance::Work;
 use super::drive::{Run, describe, drive, writer};
-use super::train::write_config;
 use super::verify::verify;
 use super::{Options, Outcome, RunArgument, Task, remark, thousands, usage, warn, with_task};
 use crate::run::{MetricsLog, RunFolder};
@@ -65,6 +64,7 @@ fn resume<T: Task>(
     let given = Options { learning_rate, ..options.clone() }.or_default(T::defaults())?;
     let mut given = T::settings(&given)?;
     {
+        // How long to train may be changed.
         let learning = given.learning_mut();
         (learning.epochs, learning.steps) = (began.epochs, began.steps);
         learning.patience = began.patience;
@@ -78,16 +78,19 @@ fn resume<T: Task>(
         );
     }
     let learning = settings.learning_mut();
+    // A resume that was killed before it saved has left what it was asked for in the file.
+    if let Some(epochs) = options.epochs {
+        (learning.epochs, learning.steps) = (epochs, options.steps);
+    }
     if let Some(epochs) = arguments.epochs {
         (learning.epochs, learning.steps) = (epochs, None);
     }
-    // A resume that was killed before it saved has left its patience in the file.
     learning.patience = arguments.patience.or(options.patience).or(learning.patience);
     learning.check().map_err(usage)?;
     let data = run_data::<T>(&folder, &options, &settings, codec)?;
     let resumed = checkpoint::resume::<T>(&newest.checkpoint, settings, compute.clone(), &data)
         .with_context(|| newest.path.display().to_string())?;
-    let Resumed { training, metrics_length, fingerprint } = resumed;
+    let Resumed { mut training, metrics_length, fingerprint } = resumed;
     if fingerprint != T::fingerprint(&data) {
         bail!(
             "{}: the data are not those that the run began with, so it cannot go on bit for bit; \
@@ -124,17 +127,24 @@ fn resume<T: Task>(
         )));
     }
     // Before any file is changed: it may refuse.
-    let writer = writer(&folder, lock, &options)?;
-    let metrics = MetricsLog::resume(folder.metrics(), metrics_length)?;
+    let writer = writer(&folder, lock, &options, newest.step)?;
+    let metrics = MetricsLog::resume(folder.metrics(), metrics_length, newest.step)?;
     let learning = training.learning();
     (options.epochs, options.steps) = (Some(learning.epochs), learning.steps);
     options.patience = learning.patience;
-    write_config(&folder, &options)?;
+    folder.write_options(&toml::to_string(&options)?)?;
     if metrics.missing() > 0 {
-        warn(format!("metrics.jsonl lacks its last {} bytes", metrics.missing()));
+        warn(format!("metrics.jsonl lacks {} bytes of what was measured", metrics.missing()));
+    }
+    let fault_of_best = folder.fault_of_best()?;
+    let has_best = fault_of_best.is_none();
+    if let Some(fault) = fault_of_best.filter(|_| training.best.is_finite()) {
+        warn(format!("{fault}; the state at the end of the next epoch counts as the best so far"));
+        training.best = f64::INFINITY;
     }
     let work = Work { data, training, metrics, compute };
-    let run = Run::new(folder, writer, Some(newest.step), work, &options);
+    let mut run = Run::new(folder, writer, Some(newest.step), work, &options);
+    run.has_best = has_best;
     describe(&run, quiet);
     let steps = run.work.training.trainer.steps() as usize;
     remark(quiet, format!("goes on after step {}", thousands(steps)));

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
-use recurrent_checkpoint::write_atomically;
 use recurrent_training::OptimizerConfig;
 
 use super::advance::Work;
@@ -102,19 +101,10 @@ pub(super) fn start<T: Task>(
             *path = std::path::absolute(file)?;
         }
     }
-    let was_there = out.exists();
-    let (folder, lock) = RunFolder::create(out, force)?;
     options.seed = Some(training.learning().seed);
-    if let Err(error) = write_config(&folder, &options) {
-        // A start that failed leaves no folder of ours behind; one that holds anything stays.
-        if !was_there {
-            lock.discard();
-            let _ = std::fs::remove_dir(out);
-        }
-        return Err(error);
-    }
+    let (folder, lock) = RunFolder::create(out, force, &toml::to_string(&options)?)?;
     let metrics = MetricsLog::create(folder.metrics())?;
-    let writer = writer(&folder, lock, &options)?;
+    let writer = writer(&folder, lock, &options, 0)?;
     let run = Run::new(folder, writer, None, Work { data, training, metrics, compute }, &options);
     describe(&run, quiet);
     for line in remarks(&run.work.training, &options) {
@@ -143,9 +133,4 @@ fn remarks<T: Task>(training: &Training<T>, options: &Options) -> Vec<&'static s
         remarks.push("dropout acts between layers: with one layer it does nothing");
     }
     remarks
-}
-
-pub(super) fn write_config(folder: &RunFolder, options: &Options) -> anyhow::Result<()> {
-    write_atomically(folder.config(), toml::to_string(options)?)?;
-    Ok(())
 }

@@ -7,9 +7,9 @@ use recurrent_checkpoint::{Checkpoint, Data as Values, Found, StoreError};
 use recurrent_kernels::Compute;
 
 use super::advance::Work;
-use super::{Task, print_line, thousands, usage};
+use super::{Task, print_line, thousands, usage, warn};
 use crate::run::{MetricsLog, RunFolder};
-use crate::tasks::checkpoint::{self, Head, Resumed};
+use crate::tasks::checkpoint::{self, Head};
 use crate::tasks::{Data, Training};
 
 /// Replays the last `steps` steps up to `newest` and compares the state and the metrics with what
@@ -28,46 +28,64 @@ pub(super) fn verify<T: Task>(
     let named = || newest.path.display().to_string();
     let Some(latest) = end.checked_sub(steps) else {
         bail!(usage(format!(
-            "--verify: the newest checkpoint is of step {end}, so there are no {steps} steps to replay"
+            "--verify: the newest checkpoint is of step {end}; {steps} steps are more than there are \
+             to replay"
         )));
     };
     let head = checkpoint::read_head::<T>(&newest.checkpoint).with_context(named)?;
-    let (from, start) = begin::<T>(folder, latest, end, head, compute, &data)?;
-    let Resumed { training, metrics_length, .. } = start;
+    let (from, training) = begin::<T>(folder, latest, end, head, compute, &data)?;
     let mut work =
         Work { data, training, metrics: MetricsLog::in_memory(), compute: compute.clone() };
     while work.training.trainer.steps() < end {
-        work.advance().with_context(|| format!("replayed from {from}"))?;
+        work.advance().with_context(|| format!("replayed from {}", name_step(from)))?;
     }
-    let length = metrics_length + work.metrics.length();
+    // How many bytes of metrics there are depends on what became of that file as well; it follows.
+    let length = checkpoint::metrics_length(&newest.checkpoint).with_context(named)?;
     let again = work.snapshot(length)?;
     if let Some(difference) = first_difference(&newest.checkpoint, &again) {
+        let cause = match from {
+            0 => "the run's epochs or steps were changed on the way, or this",
+            _ => "this",
+        };
         bail!(
-            "{}: replayed from {from}, step {end} is another: {difference}; this program or this \
+            "{}: replayed from {}, step {end} is another: {difference}; {cause} program or this \
              machine computes other bits than those that the run was made with; nothing was changed",
-            named()
+            named(),
+            name_step(from),
         );
     }
-    let log = fs::read(folder.metrics()).unwrap_or_default();
-    let replayed = work.metrics.waiting();
-    if log.get(metrics_length as usize..length as usize) != Some(&replayed) {
+    if let Some(fault) = fault_of_metrics(folder, length, &work.metrics.waiting()) {
         bail!(
-            "{}: replayed from {from}, its lines up to step {end} are others; it was changed by \
-             hand or lost lines; nothing was changed",
-            folder.metrics().display()
+            "{}: replayed from {}, its lines up to step {end} {fault}; the state itself is the same \
+             in every bit; nothing was changed",
+            folder.metrics().display(),
+            name_step(from),
         );
     }
     print_line(format!(
-        "verified: step {}, replayed from {from}, has the same bits: {} sections and {} bytes of \
+        "verified: step {}, replayed from {}, has the same bits: {} sections and {} bytes of \
          metrics",
         thousands(end as usize),
+        name_step(from),
         again.sections().len(),
-        thousands(replayed.len()),
+        thousands(work.metrics.length() as usize),
     ))?;
     Ok(work.data)
 }
 
-/// The training at a checkpoint of step `latest` or before it, or at its beginning.
+/// What is wrong with the first `length` bytes of the metrics, if they do not end with the lines
+/// that were made `again`.
+fn fault_of_metrics(folder: &RunFolder, length: u64, again: &[u8]) -> Option<&'static str> {
+    let log = fs::read(folder.metrics()).unwrap_or_default();
+    let lines = usize::try_from(length).ok().and_then(|length| log.get(..length));
+    match lines {
+        Some(lines) if lines.ends_with(again) => None,
+        Some(lines) if lines.len() >= again.len() => Some("are others: it was changed by hand"),
+        _ => Some("are not all there"),
+    }
+}
+
+/// The training at a checkpoint of step `latest` or before it, or at its beginning, step 0.
 fn begin<T: Task>(
     folder: &RunFolder,
     latest: u64,
@@ -75,39 +93,57 @@ fn begin<T: Task>(
     head: Head<T>,
     compute: &Compute,
     data: &Data<T>,
-) -> anyhow::Result<(String, Resumed<T>)> {
+) -> anyhow::Result<(u64, Training<T>)> {
     if latest == 0 {
         let training = Training::<T>::new(head.settings, compute.clone(), data)
             .map_err(|error| anyhow!(error))?;
-        let fingerprint = T::fingerprint(data);
-        return Ok(("the beginning".into(), Resumed { training, metrics_length: 0, fingerprint }));
+        return Ok((0, training));
     }
-    let found = match folder.store().at_most(latest) {
-        Err(StoreError::Empty { .. }) => {
-            let kept = folder.store().steps()?.into_iter().find(|&step| step < end);
-            let most = kept.map(|step| {
-                format!("at most {} with the checkpoints that are kept, or ", end - step)
-            });
+    let mut found = match folder.store().at_most(latest) {
+        Err(StoreError::Empty { .. }) => bail!(usage(format!(
+            "--verify: no checkpoint is kept of step {latest} or before; {}",
+            what_can_be_replayed(folder, latest, end)?
+        ))),
+        Err(StoreError::NothingWhole { skipped, .. }) => {
+            skipped.into_iter().for_each(warn);
             bail!(usage(format!(
-                "--verify: no checkpoint is kept of step {latest} or before; give {}{end} to replay \
-                 the whole run (--keep-last keeps more)",
-                most.unwrap_or_default()
-            )));
+                "--verify: no checkpoint of step {latest} or before is whole; {}",
+                what_can_be_replayed(folder, latest, end)?
+            )))
         }
         found => found?,
     };
-    let before = checkpoint::read_head::<T>(&found.checkpoint)
-        .with_context(|| found.path.display().to_string())?;
+    let (file, from) = (found.path.display().to_string(), found.step);
+    found.skipped.drain(..).for_each(warn);
+    let before = checkpoint::read_head::<T>(&found.checkpoint).with_context(|| file.clone())?;
     if before.settings != head.settings {
-        bail!(
-            "{}: was saved under other settings than step {end} (epochs or patience were changed \
-             in between), so a replay would be another run; give fewer steps to --verify",
-            found.path.display()
-        );
+        bail!(usage(format!(
+            "--verify: {file} was saved before the run's epochs, steps or patience were changed, and \
+             a replay from there would be another run; {}",
+            what_can_be_replayed(folder, from, end)?
+        )));
     }
     let resumed = checkpoint::resume::<T>(&found.checkpoint, head.settings, compute.clone(), data)
-        .with_context(|| found.path.display().to_string())?;
-    Ok((format!("step {}", thousands(found.step as usize)), resumed))
+        .with_context(|| file)?;
+    Ok((from, resumed.training))
+}
+
+/// Which replays begin behind step `after`, or at the beginning.
+fn what_can_be_replayed(folder: &RunFolder, after: u64, end: u64) -> anyhow::Result<String> {
+    let next = folder.store().steps()?.into_iter().find(|&step| step > after && step < end);
+    let most =
+        next.map(|step| format!("at most {} with the checkpoints that are kept, or ", end - step));
+    Ok(format!(
+        "give {}{end} to replay the whole run (--keep-last keeps more checkpoints)",
+        most.unwrap_or_default()
+    ))
+}
+
+fn name_step(step: u64) -> String {
+    match step {
+        0 => "the beginning".into(),
+        step => format!("step {}", thousands(step as usize)),
+    }
 }
 
 /// The first difference between what was saved and what was computed again, in words.

@@ -8,11 +8,13 @@
 //! writer.lock           empty; locked while a process writes here
 //! ```
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use recurrent_checkpoint::{Found, Lock, LockError, Store, StoreError, create_folder};
+use recurrent_checkpoint::{
+    Found, Lock, LockError, SaveError, Store, StoreError, create_folder, write_atomically,
+};
 
 /// The folder of a run.
 #[derive(Clone, Debug)]
@@ -76,6 +78,9 @@ pub enum FolderError {
     /// No checkpoint can be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The options cannot be saved.
+    #[error(transparent)]
+    Options(#[from] SaveError),
     /// The system refuses.
     #[error("{}: cannot {action}", path.display())]
     Failed {
@@ -98,51 +103,98 @@ impl RunFolder {
         RunFolder { path: path.to_owned(), store: Store::new(path) }
     }
 
-    /// A new, empty run, and the right to write to it. One that saved nothing makes way, with
-    /// `force` one that did; anything else stays.
+    /// A new, empty run with these options, and the right to write to it. One that saved nothing
+    /// makes way, with `force` one that did; anything else stays. Where this fails, what was there
+    /// is there still, unless the old files cannot be removed.
     ///
     /// # Errors
     /// [`FolderError`] if something is there, or the system refuses.
-    pub fn create(path: &Path, force: bool) -> Result<(RunFolder, Lock), FolderError> {
+    pub fn create(
+        path: &Path,
+        force: bool,
+        options: &str,
+    ) -> Result<(RunFolder, Lock), FolderError> {
+        let was_there = path.symlink_metadata().is_ok();
         let folder = RunFolder::at(path);
-        let failed =
-            |action| move |source| FolderError::Failed { path: path.to_owned(), action, source };
-        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir() && !path.is_dir()) {
+        if was_there && !path.is_dir() {
             return Err(FolderError::NotARun { path: path.to_owned(), what: "a file" });
         }
-        create_folder(path).map_err(failed("create the folder"))?;
-        // Checkpoints are saved behind the options alone: without those they are another program's.
-        let has_options = folder.config().exists();
-        if has_options && !folder.has_options() {
-            let what = "the folder of another program: its config.toml is not that of a run";
-            return Err(FolderError::NotARun { path: path.to_owned(), what });
+        create_folder(path).map_err(failed(path, "create the folder"))?;
+        folder.require_room(force)?;
+        let lock = Lock::acquire(path)?;
+        // Another process may have begun a run before the lock was taken.
+        folder.require_room(force)?;
+        match folder.replace(options) {
+            Ok(()) => Ok((folder, lock)),
+            Err(error) => {
+                // A start that failed leaves no folder of ours behind; one that holds anything
+                // stays.
+                if !was_there {
+                    lock.discard();
+                    let _ = fs::remove_dir(path);
+                }
+                Err(error)
+            }
         }
-        for entry in fs::read_dir(path).map_err(failed("read the folder"))? {
-            let name = entry.map_err(failed("read the folder"))?.file_name();
+    }
+
+    /// Nothing is here but what a run leaves that saved nothing, or with `force` one that did.
+    fn require_room(&self, force: bool) -> Result<(), FolderError> {
+        let path = &self.path;
+        // Checkpoints are saved behind the options alone: without those they are another program's.
+        let has_options = self.config().exists();
+        if has_options && !self.has_options() {
+            let what = "the folder of another program: its config.toml is not that of a run";
+            return Err(FolderError::NotARun { path: path.clone(), what });
+        }
+        let unreadable = "read the folder";
+        for entry in fs::read_dir(path).map_err(failed(path, unreadable))? {
+            let name = entry.map_err(failed(path, unreadable))?.file_name();
             // A start that was killed while it wrote the options left them half written.
             if !has_options && !Lock::is_named(&name) && name != CONFIG_SAVING {
                 let what = "not empty and not a run";
-                return Err(FolderError::NotARun { path: path.to_owned(), what });
+                return Err(FolderError::NotARun { path: path.clone(), what });
             }
         }
-        let lock = Lock::acquire(path)?;
-        let checkpoints = folder.store.files()?;
-        if !checkpoints.is_empty() && !force {
-            return Err(FolderError::Occupied { path: path.to_owned() });
+        if !force && !self.store.files()?.is_empty() {
+            return Err(FolderError::Occupied { path: path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Replaces the run that is here by a new one.
+    fn replace(&self, options: &str) -> Result<(), FolderError> {
+        // A disk that has no room for the options is found here, before anything is removed.
+        let draft = self.path.join(CONFIG_SAVING);
+        let _ = fs::remove_file(&draft);
+        let written = File::create_new(&draft).and_then(|mut file| {
+            file.write_all(options.as_bytes())?;
+            file.sync_all()
+        });
+        if let Err(source) = written {
+            let _ = fs::remove_file(&draft);
+            return Err(failed(&draft, "write the file")(source));
         }
         // Only what a run writes; a person's own files stay. The checkpoints go first: a folder
         // without any is that of a run that saved nothing. The options stay until the new ones
         // replace them: they say that the folder is a run's, if this process is killed before.
-        for file in checkpoints.into_iter().chain([folder.metrics()]) {
+        for file in self.store.files()?.into_iter().chain([self.metrics()]) {
             match fs::remove_file(&file) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    let action = "remove the old file";
-                    return Err(FolderError::Failed { path: file, action, source });
+                    return Err(failed(&file, "remove the old file")(source));
                 }
                 _ => {}
             }
         }
-        Ok((folder, lock))
+        Ok(self.write_options(options)?)
+    }
+
+    /// Replaces the options: what is there is the old ones or the new ones, whole.
+    ///
+    /// # Errors
+    /// As [`write_atomically`].
+    pub fn write_options(&self, options: &str) -> Result<(), SaveError> {
+        write_atomically(self.config(), options)
     }
 
     /// Whether `config.toml` holds a run's options, which always name these three.
@@ -167,7 +219,7 @@ impl RunFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(FolderError::NoFolder { path })
             }
-            Err(source) => Err(FolderError::Failed { path, action: "open the folder", source }),
+            Err(source) => Err(failed(&path, "open the folder")(source)),
         }
     }
 
@@ -196,6 +248,19 @@ impl RunFolder {
         self.store.best().map_err(|error| self.name_nothing(error))
     }
 
+    /// What is wrong with the best checkpoint, if it is not there, whole.
+    ///
+    /// # Errors
+    /// [`FolderError::Store`] if it cannot be used by this version.
+    pub fn fault_of_best(&self) -> Result<Option<String>, FolderError> {
+        let best = self.store.best_path();
+        let found = self.best()?;
+        Ok((found.path != best).then(|| match found.skipped.into_iter().next() {
+            Some(damage) => damage.to_string(),
+            None => format!("{}: is not there any more", best.display()),
+        }))
+    }
+
     fn name_nothing(&self, error: StoreError) -> FolderError {
         match error {
             StoreError::Empty { folder } => FolderError::NothingSaved { path: folder },
@@ -220,4 +285,9 @@ impl RunFolder {
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)
     }
+}
+
+/// The system's reason for what it refuses, with the place and what was to be done there.
+fn failed(path: &Path, action: &'static str) -> impl Fn(io::Error) -> FolderError {
+    move |source| FolderError::Failed { path: path.to_owned(), action, source }
 }

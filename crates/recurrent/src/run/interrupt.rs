@@ -1,4 +1,5 @@
-//! Ctrl-C: the first press asks the run to save and stop, the second stops it at once.
+//! Ctrl-C: the first press asks the run to save and stop, the second stops it at once. On Unix
+//! SIGTERM, by which the system and whoever plans its work end a program, asks for the same.
 
 use std::{
     io::{self, Write},
@@ -12,16 +13,18 @@ use std::{
 /// The exit code of an interrupted run.
 pub const EXIT_CODE: i32 = 130;
 
-/// Whether Ctrl-C was pressed. Clones share the answer.
+/// Whether the run was asked to stop. Clones share the answer.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// Takes over Ctrl-C for the rest of the process. After the first press
-    /// [`is_requested`](Interrupt::is_requested) is true and the run should save and exit with
-    /// [`EXIT_CODE`]; the second press exits with it at once.
+    /// Takes over Ctrl-C, and SIGTERM, for the rest of the process. After the first press, or a
+    /// SIGTERM, [`is_requested`](Interrupt::is_requested) is true and the run should save and exit
+    /// with [`EXIT_CODE`]; the next press exits with it at once, without saving.
+    ///
+    /// SIGHUP keeps its meaning: a program cannot tell whether `nohup` had it ignored.
     ///
     /// # Errors
     /// When the system refuses, or Ctrl-C is taken over already.
@@ -38,10 +41,13 @@ impl Interrupt {
                 "\nfinishing the step, then saving; press again to stop at once"
             );
         })?;
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&interrupt.requested))
+            .map_err(ctrlc::Error::System)?;
         Ok(interrupt)
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Whether the run was asked to stop.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }

@@ -1,9 +1,9 @@
 //! `metrics.jsonl`: what a run measured, one JSON object a line.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -79,20 +79,26 @@ impl MetricsLog {
         Ok(MetricsLog::over(path, Some(file), 0, 0))
     }
 
-    /// Goes on after the first `length` bytes of the file and cuts off the rest.
+    /// Goes on after the first `length` bytes of the file, which are of steps up to `step`, and
+    /// cuts off the rest.
     ///
     /// A file that is shorter, or gone, stops no run: it goes on after its last whole line, and
-    /// [`missing`](MetricsLog::missing) tells how much was lost.
+    /// [`missing`](MetricsLog::missing) tells how much was lost. Behind lost lines others may have
+    /// moved to the front, so a line of a later step ends what is kept as well.
     ///
     /// # Errors
     /// [`MetricsError`] when the file cannot be opened, read or cut.
-    pub fn resume(path: impl Into<PathBuf>, length: u64) -> Result<MetricsLog, MetricsError> {
+    pub fn resume(
+        path: impl Into<PathBuf>,
+        length: u64,
+        step: u64,
+    ) -> Result<MetricsLog, MetricsError> {
         let path = path.into();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file =
             options.open(&path).map_err(|source| failed(&path, "open the file", source))?;
-        let kept = whole_lines(&mut file, length)
+        let kept = kept_length(&file, length, step)
             .and_then(|kept| cut(&mut file, kept).map(|()| kept))
             .map_err(|source| failed(&path, "cut the file back to the checkpoint", source))?;
         Ok(MetricsLog::over(path, Some(file), kept, length - kept))
@@ -103,15 +109,18 @@ impl MetricsLog {
     /// # Errors
     /// [`MetricsError`] when the file cannot be read.
     pub fn extent(path: impl AsRef<Path>) -> Result<Extent, MetricsError> {
-        let bytes = std::fs::read(&path)
-            .map_err(|source| failed(path.as_ref(), "read the file", source))?;
-        let whole_bytes = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let lines = bytes[..whole_bytes].split_inclusive(|&byte| byte == b'\n');
-        Ok(Extent {
-            lines: lines.count(),
-            whole_bytes: whole_bytes as u64,
-            bytes: bytes.len() as u64,
-        })
+        let read = || {
+            let file = File::open(&path)?;
+            let mut extent = Extent { lines: 0, whole_bytes: 0, bytes: file.metadata()?.len() };
+            each_line(&file, |line| {
+                extent.lines += 1;
+                extent.whole_bytes += line.len() as u64;
+                true
+            })?;
+            extent.bytes = extent.bytes.max(extent.whole_bytes);
+            Ok(extent)
+        };
+        read().map_err(|source| failed(path.as_ref(), "read the file", source))
     }
 
     /// A log without a file: [`waiting`](MetricsLog::waiting) gives its lines.
@@ -218,9 +227,31 @@ fn failed(path: &Path, action: &'static str, source: io::Error) -> MetricsError 
     MetricsError { path: path.to_owned(), action, source }
 }
 
-/// The length of the whole lines among the first `most` bytes.
-fn whole_lines(file: &mut File, most: u64) -> io::Result<u64> {
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at as u64 + 1))
+/// The length of the whole lines among the first `most` bytes, up to the first of a step behind
+/// `last`.
+fn kept_length(file: &File, most: u64, last: u64) -> io::Result<u64> {
+    /// What every line of a run has.
+    #[derive(Deserialize)]
+    struct OfStep {
+        step: u64,
+    }
+    let mut kept = 0;
+    each_line(file.take(most), |line| {
+        // A line that is none of ours is not ours to judge.
+        let is_later = serde_json::from_slice(line).is_ok_and(|OfStep { step }| step > last);
+        if !is_later {
+            kept += line.len() as u64;
+        }
+        !is_later
+    })?;
+    Ok(kept)
+}
+
+/// Hands every whole line to `take`, its line break included, as long as that asks for more.
+fn each_line(from: impl Read, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let (mut from, mut line) = (BufReader::new(from), Vec::new());
+    while from.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") && take(&line) {
+        line.clear();
+    }
+    Ok(())
 }

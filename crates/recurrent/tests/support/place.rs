@@ -91,10 +91,35 @@ impl Place {
     /// The newest checkpoint of a run.
     #[track_caller]
     pub(crate) fn newest(&self, run: &str) -> String {
+        let names = self.checkpoints(run);
+        let newest = names.last().unwrap_or_else(|| panic!("{run} has no checkpoint"));
+        format!("{run}/{newest}")
+    }
+
+    /// The names of a run's checkpoints by step, ascending.
+    pub(crate) fn checkpoints(&self, run: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(run)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let newest = names.filter(|name| name.starts_with("step-") && name.ends_with(".ckpt"));
-        format!("{run}/{}", newest.max().unwrap_or_else(|| panic!("{run} has no checkpoint")))
+        let mut names: Vec<String> =
+            names.filter(|name| name.starts_with("step-") && name.ends_with(".ckpt")).collect();
+        names.sort();
+        names
+    }
+
+    /// The run `whole` as it was after a step whose checkpoint it kept, as a run of its own.
+    pub(crate) fn copy_at(&self, step: u64, run: &str) {
+        fs::create_dir(self.path(run)).unwrap();
+        for file in ["config.toml", "metrics.jsonl", &format!("step-{step:09}.ckpt")] {
+            self.write(&format!("{run}/{file}"), self.read(&format!("whole/{file}")));
+        }
+    }
+
+    /// Flips a bit in the middle of a file.
+    pub(crate) fn damage(&self, name: &str) {
+        let mut bytes = self.read(name);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        self.write(name, bytes);
     }
 
     #[track_caller]
