@@ -69,7 +69,7 @@ impl Storage for Disk {
         let is_replaceable = uninterrupted(|| fs::symlink_metadata(to))
             .map_or(true, |metadata| metadata.is_file() || metadata.is_symlink());
         if !is_replaceable {
-            let text = format!("{} is no file; choose another name", to.display());
+            let text = format!("{} is no file; move it away, or choose another name", to.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
         uninterrupted(|| fs::rename(from, to))

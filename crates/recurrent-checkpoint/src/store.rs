@@ -87,8 +87,8 @@ pub enum StoreError {
         /// What is wrong with each.
         skipped: Vec<LoadError>,
     },
-    /// A checkpoint is not damaged, and cannot be used here: another version made it, or there is
-    /// no memory for it. Going back to an older one would throw away what it holds.
+    /// A checkpoint is not damaged, and cannot be used here: another version made it, there is no
+    /// memory for it, or the system does not let it be read. Going back to an older one would throw away what it holds.
     #[error(transparent)]
     Unusable(LoadError),
 }
@@ -369,8 +369,18 @@ fn is_damage(error: &LoadError) -> bool {
                 | FormatError::UnknownFeatures { .. }
                 | FormatError::OutOfMemory { .. }
         ),
-        LoadError::Read { .. } | LoadError::NotAFile { .. } | LoadError::WrongStep { .. } => true,
+        LoadError::Read { cause, .. } => is_of_the_disk(cause),
+        LoadError::NotAFile { .. } | LoadError::WrongStep { .. } => true,
     }
+}
+
+/// Whether the disk itself cannot give the bytes. Else the file may be whole: a permission, or too
+/// many open files, is nothing that an older checkpoint would mend.
+fn is_of_the_disk(cause: &io::Error) -> bool {
+    // EIO; ERROR_CRC and ERROR_IO_DEVICE.
+    const CODES: &[i32] = if cfg!(windows) { &[23, 1117] } else { &[5] };
+    matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        || cause.raw_os_error().is_some_and(|code| CODES.contains(&code))
 }
 
 /// The one writer of a [`Store`].

@@ -126,6 +126,15 @@ fn what_is_not_damaged_but_unusable_is_not_passed_over() {
     let error = store.newest().unwrap_err();
     assert!(matches!(error, StoreError::Unusable(_)), "{error}");
     assert!(error.to_string().contains("newer version"), "{error}");
+
+    // Nor is one that the system does not let anybody open: it may be whole.
+    #[cfg(unix)]
+    {
+        fs::remove_file(store.step_path(2)).unwrap();
+        std::os::unix::fs::symlink(store.step_path(2), store.step_path(2)).unwrap();
+        let error = store.newest().unwrap_err();
+        assert!(matches!(error, StoreError::Unusable(_)), "{error}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod place;
 
 use std::fs;
 
-use place::{ALL, Place, TRAIN, assert_one_line};
+use place::{ALL, NEWEST, Place, TRAIN, assert_one_line};
 
 #[test]
 fn a_run_goes_on_from_the_newest_whole_checkpoint_to_the_same_bytes() {
@@ -164,6 +164,14 @@ fn a_save_that_fails_is_told_and_the_next_one_succeeds() {
         &ended.stderr,
         "step-000000020.ckpt.saving, which a save that was stopped left",
     );
+    // So does a best checkpoint of a newer version.
+    fs::remove_dir(place.path("other/step-000000020.ckpt.saving")).unwrap();
+    let mut newer = place.read("whole/best.ckpt");
+    newer[8] = 2;
+    place.write("other/best.ckpt", newer);
+    let ended = place.run("resume other --epochs 9");
+    assert!(files() == before, "a refused resume changed a file");
+    assert_one_line(&ended.stderr, "other/best.ckpt: made by a newer version");
 }
 
 #[test]
@@ -202,10 +210,41 @@ fn a_best_checkpoint_that_is_lost_is_told_and_followed_by_another() {
         assert!(told.starts_with("warning: run/best.ckpt: ") && told.contains(fault), "{told}");
         let best = place.done("inspect run/best.ckpt");
         assert!(best.contains("step: 114\n"), "{best}");
-        // And the next resume finds it.
+        // It is told where it is missing, and the next resume finds it.
         let resumed = place.run("resume run --epochs 4");
         assert!(!resumed.stderr.contains("warning"), "{}", resumed.stderr);
         fs::remove_dir_all(place.path("run")).unwrap();
+    }
+}
+
+/// A run whose first epoch was its best, which is lost. What is kept as the best is then a matter of
+/// the files alone: no bit of the training depends on it, and no kill changes which one it is.
+#[test]
+fn a_lost_best_changes_no_bit_of_the_training() {
+    let place = Place::new();
+    let train = "train classify --epochs 4 --hidden-size 16 --seed 1";
+    place.done(&format!("{train} --keep-last 99 --checkpoint-every 100 --out whole --quiet"));
+    let metrics = String::from_utf8(place.read("whole/metrics.jsonl")).unwrap();
+    let losses: Vec<f64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter_map(|line| line["held_out"]["loss"].as_f64())
+        .collect();
+    let [first, second, third, fourth] = losses[..] else { panic!("{losses:?}") };
+    assert!(first < third && third < second && third < fourth, "choose another seed: {losses:?}");
+
+    place.copy_at(400, "lost");
+    place.done("resume lost");
+    // As it is after a kill between the renamings of the best and of the newest, at step 500.
+    place.copy_at(400, "killed");
+    place.write("killed/best.ckpt", place.read("whole/step-000000500.ckpt"));
+    place.done("resume killed");
+    for run in ["lost", "killed"] {
+        let best = place.done(&format!("inspect {run}/best.ckpt"));
+        assert!(best.contains("step: 750\n"), "{run}: {best}");
+        place.assert_equal_runs("whole", run, &[NEWEST, "metrics.jsonl"]);
+        let replayed = place.done(&format!("resume {run} --verify 600"));
+        assert!(replayed.starts_with("verified: step 1,000, replayed from step 400"), "{replayed}");
     }
 }
 
@@ -219,9 +258,12 @@ fn metrics_that_were_lost_repeat_no_line() {
     fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
     let resumed = place.run("resume run");
     assert!(resumed.stderr.contains("warning: metrics.jsonl lacks "), "{}", resumed.stderr);
+    place.done("inspect run");
     for file in place.checkpoints("run").into_iter().skip(1).chain(["best.ckpt".into()]) {
         place.damage(&format!("run/{file}"));
     }
+    let shown = place.run("inspect run");
+    assert!(shown.stderr.contains("metrics.jsonl: the newest checkpoint counts on "), "{shown:?}");
     place.done("resume run");
     let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
     let events = ["\"epoch\",\"step\":57,", "\"step\",\"step\":100,", "\"epoch\",\"step\":114,"];
@@ -233,7 +275,7 @@ fn metrics_that_were_lost_repeat_no_line() {
 
 /// A resume that was asked for more and killed before it saved has left that in the options.
 #[test]
-fn what_a_resume_was_asked_for_outlives_a_kill() {
+fn what_a_resume_was_asked_for_is_taken_from_the_options() {
     let place = Place::new();
     place.done(&format!("{TRAIN} --epochs 1 --steps 30 --out run"));
     let options = String::from_utf8(place.read("run/config.toml")).unwrap();
@@ -258,6 +300,16 @@ fn a_start_that_is_refused_leaves_the_old_run_as_it_was() {
 fn inspect_names_a_checkpoint_of_another_step_and_one_that_cannot_be_read() {
     let place = Place::new();
     place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    place.done(&format!("{TRAIN} --epochs 1 --out gone"));
+    fs::remove_file(place.path("gone/best.ckpt")).unwrap();
+    let shown = place.run("inspect gone");
+    assert_one_line(&shown.stderr, "gone/best.ckpt: is not there any more");
+    let used = place.run("evaluate gone --json");
+    assert!(
+        used.stderr.starts_with("warning: gone/best.ckpt: is not there any"),
+        "{}",
+        used.stderr
+    );
     place.write("run/step-000000070.ckpt", place.read("run/step-000000057.ckpt"));
     place.write("run/step-000000080.ckpt", "no checkpoint");
     let shown = place.run("inspect run --json");

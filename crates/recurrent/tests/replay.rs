@@ -98,14 +98,20 @@ fn a_replay_over_lost_metrics_blames_the_metrics() {
 #[test]
 fn a_replay_across_other_settings_says_so() {
     let place = Place::new();
-    place.done(&format!("{TRAIN} --schedule cosine --epochs 1 --checkpoint-every 20 --out run"));
+    let train = format!("{TRAIN} --checkpoint-every 20 --keep-last 9 --epochs 1");
+    place.done(&format!("{train} --schedule cosine --out run"));
     place.done("resume run --epochs 2");
-    let ended = place.run("resume run --verify 114");
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_one_line(&ended.stderr, "the run's epochs or steps were changed on the way, or this");
-    // Kept are steps 80, 100 and 114.
-    let ended = place.run("resume run --verify 34 --epochs 3");
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // From before the change, and from the step at which it was made.
+    for steps in [114, 70] {
+        let ended = place.run(&format!("resume run --verify {steps}"));
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_one_line(
+            &ended.stderr,
+            "the run's epochs or steps were changed on the way, or this",
+        );
+    }
+    let ended = place.done("resume run --verify 57");
+    assert!(ended.starts_with("verified: step 114, replayed from step 57"), "{ended}");
 }
 
 #[test]

@@ -140,6 +140,20 @@ fn lines_that_cannot_be_written_wait_and_come_whole_and_in_order() {
 }
 
 #[test]
+fn a_folder_or_a_pipe_in_the_place_of_a_log_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    fs::create_dir(&path).unwrap();
+    for error in [
+        MetricsLog::resume(&path, 9, 9).map(drop).unwrap_err(),
+        MetricsLog::extent(&path).map(drop).unwrap_err(),
+        MetricsLog::kept(&path, 9, 9).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.source.to_string(), "not a regular file");
+    }
+}
+
+#[test]
 fn a_log_that_cannot_be_made_names_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let error = MetricsLog::create(folder.path().join("no/metrics.jsonl")).unwrap_err();

@@ -18,6 +18,9 @@ pub(super) struct Work<T: Task> {
     pub(super) training: Training<T>,
     pub(super) metrics: MetricsLog,
     pub(super) compute: Compute,
+    /// The held-out loss of the model that is kept as the best; infinite where none is. The lowest
+    /// loss of the training may be another: a file can be lost.
+    pub(super) best_kept: f64,
 }
 
 /// What a step did.
@@ -35,7 +38,7 @@ pub(super) struct EpochEnd {
     pub(super) held_out_loss: f64,
     /// The task's main figure.
     pub(super) headline: String,
-    /// No checkpoint that there is holds a lower loss.
+    /// It is lower than that of the model that was kept as the best.
     pub(super) is_best: bool,
     /// What follows for the training.
     pub(super) seen: HeldOutReport,
@@ -75,7 +78,7 @@ impl<T: Task> Work<T> {
     }
 
     fn end_epoch(&mut self, epoch: u64) -> anyhow::Result<EpochEnd> {
-        let Work { data, training, metrics, compute } = self;
+        let Work { data, training, metrics, compute, best_kept } = self;
         let parameters = training.trainer.evaluation_parameters();
         let held_out = training.task.evaluate(compute, parameters, &data.held_out)?;
         let (held_out_loss, headline) = (held_out.loss(), held_out.headline());
@@ -84,9 +87,12 @@ impl<T: Task> Work<T> {
         let averaged = training.trainer.averages();
         metrics.write(&Measured::Epoch { step, epoch, train_loss, held_out, averaged })?;
         let seen = training.trainer.observe_held_out(held_out_loss);
-        let is_best = held_out_loss < training.best;
-        if is_best {
+        if seen.is_best {
             training.best = held_out_loss;
+        }
+        let is_best = held_out_loss < *best_kept;
+        if is_best {
+            *best_kept = held_out_loss;
         }
         Ok(EpochEnd { train_loss, held_out_loss, headline, is_best, seen })
     }

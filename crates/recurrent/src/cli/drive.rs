@@ -105,7 +105,7 @@ pub(super) fn drive<T: Task>(mut run: Run<T>, quiet: bool) -> anyhow::Result<Out
         remark(quiet, format!("stopped at step {steps}; go on with `recurrent resume {folder}`"));
         return Ok(outcome);
     }
-    let best = run.work.training.best;
+    let best = run.work.best_kept;
     if best.is_infinite() {
         bail!("no held-out loss was a number; the model in {folder} is of no use");
     }

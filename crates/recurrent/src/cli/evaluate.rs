@@ -8,7 +8,7 @@ use recurrent_cells::Parameters;
 use recurrent_checkpoint::Found;
 
 use super::resume::{name_skipped, run_data, run_task};
-use super::{Options, Outcome, RunArgument, Task, print_line, remark, with_task};
+use super::{Options, Outcome, RunArgument, Task, print_line, remark, warn, with_task};
 use crate::data::{Source, source};
 use crate::options::compute;
 use crate::run::RunFolder;
@@ -55,6 +55,12 @@ pub(super) fn load_model<T: Task>(
 ) -> anyhow::Result<(Found, T, Parameters<f32>)> {
     let found = folder.best()?;
     name_skipped(&found);
+    let best = folder.store().best_path();
+    let is_lost = found.path != best && found.skipped.is_empty();
+    if is_lost && checkpoint::best_loss(&found.checkpoint).is_ok_and(f64::is_finite) {
+        let (best, used) = (best.display(), found.path.display());
+        warn(format!("{best}: is not there any more; {used} is used instead"));
+    }
     let (task, parameters) = checkpoint::load_model(&found.checkpoint)
         .with_context(|| found.path.display().to_string())?;
     Ok((found, task, parameters))

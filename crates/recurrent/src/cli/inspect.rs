@@ -54,8 +54,14 @@ fn inspect_run(folder: &RunFolder, json: bool) -> anyhow::Result<Vec<String>> {
     if let Err(error) = Options::read(&folder.config()) {
         faults.push(format!("{error:#}"));
     }
-    let needed = newest.and_then(|newest| checkpoint::metrics_length(&newest.checkpoint).ok());
-    faults.extend(inspect_metrics(folder, needed, json)?);
+    let Some(newest) = newest else { return Ok(faults) };
+    let best = checkpoint::best_loss(&newest.checkpoint).unwrap_or(f64::INFINITY);
+    if best.is_finite() && !store.best_path().exists() {
+        faults.push(format!("{}: is not there any more", store.best_path().display()));
+    }
+    if let Ok(needed) = checkpoint::metrics_length(&newest.checkpoint) {
+        faults.extend(inspect_metrics(folder, needed, newest.step, json)?);
+    }
     Ok(faults)
 }
 
@@ -86,19 +92,21 @@ fn show_file(
     Ok(damaged.map(|section| format!("{}: damaged: section `{}`", file.display(), section.name)))
 }
 
-/// Shows the metrics, of which the newest checkpoint needs the first `needed` bytes; gives what is
-/// wrong.
+/// Shows the metrics, of which the newest checkpoint, of `step`, needs the first `needed` bytes;
+/// gives what is wrong.
 fn inspect_metrics(
     folder: &RunFolder,
-    needed: Option<u64>,
+    needed: u64,
+    step: u64,
     json: bool,
 ) -> anyhow::Result<Option<String>> {
     let file = folder.metrics();
-    let Extent { lines, whole_bytes, bytes } = match MetricsLog::extent(&file) {
-        Ok(extent) => extent,
+    let looked_at = MetricsLog::extent(&file)
+        .and_then(|extent| Ok((extent, MetricsLog::kept(&file, needed, step)?)));
+    let (Extent { lines, whole_bytes, bytes }, kept) = match looked_at {
+        Ok(looked_at) => looked_at,
         Err(error) => return Ok(Some(format!("{error}: {}", error.source))),
     };
-    let needed = needed.unwrap_or(0);
     if json {
         print_line(json!({
             "file": file.display().to_string(),
@@ -107,7 +115,7 @@ fn inspect_metrics(
             "bytes": bytes,
             "whole_bytes": whole_bytes,
             "needed_bytes": needed,
-            "intact": whole_bytes >= needed,
+            "intact": kept == needed,
         }))?;
     } else {
         let ahead = match bytes.checked_sub(needed) {
@@ -120,10 +128,10 @@ fn inspect_metrics(
         let (lines, bytes) = (thousands(lines), thousands(bytes as usize));
         print_line(format!("{}: {lines} lines, {bytes} bytes{ahead}", file.display()))?;
     }
-    Ok((whole_bytes < needed).then(|| {
+    Ok((kept < needed).then(|| {
         format!(
-            "{}: has {whole_bytes} bytes of whole lines, and the newest checkpoint counts on \
-             {needed}; `resume` goes on without those that are lost",
+            "{}: the newest checkpoint counts on {needed} bytes, of which {kept} are there, with no \
+             line of a later step among them; `resume` goes on without the others",
             file.display()
         )
     }))

@@ -90,7 +90,7 @@ fn resume<T: Task>(
     let data = run_data::<T>(&folder, &options, &settings, codec)?;
     let resumed = checkpoint::resume::<T>(&newest.checkpoint, settings, compute.clone(), &data)
         .with_context(|| newest.path.display().to_string())?;
-    let Resumed { mut training, metrics_length, fingerprint } = resumed;
+    let Resumed { training, metrics_length, fingerprint } = resumed;
     if fingerprint != T::fingerprint(&data) {
         bail!(
             "{}: the data are not those that the run began with, so it cannot go on bit for bit; \
@@ -126,29 +126,44 @@ fn resume<T: Task>(
             if count == 1 { "epoch" } else { "epochs" },
         )));
     }
-    // Before any file is changed: it may refuse.
+    // Before any file is changed: these may refuse.
+    let best_kept = best_kept(&folder, training.best)?;
     let writer = writer(&folder, lock, &options, newest.step)?;
-    let metrics = MetricsLog::resume(folder.metrics(), metrics_length, newest.step)?;
     let learning = training.learning();
     (options.epochs, options.steps) = (Some(learning.epochs), learning.steps);
     options.patience = learning.patience;
     folder.write_options(&toml::to_string(&options)?)?;
+    let metrics = MetricsLog::resume(folder.metrics(), metrics_length, newest.step)?;
     if metrics.missing() > 0 {
         warn(format!("metrics.jsonl lacks {} bytes of what was measured", metrics.missing()));
     }
-    let fault_of_best = folder.fault_of_best()?;
-    let has_best = fault_of_best.is_none();
-    if let Some(fault) = fault_of_best.filter(|_| training.best.is_finite()) {
-        warn(format!("{fault}; the state at the end of the next epoch counts as the best so far"));
-        training.best = f64::INFINITY;
-    }
-    let work = Work { data, training, metrics, compute };
+    let (has_best, best_kept) = (best_kept.is_some(), best_kept.unwrap_or(f64::INFINITY));
+    let work = Work { data, training, metrics, compute, best_kept };
     let mut run = Run::new(folder, writer, Some(newest.step), work, &options);
     run.has_best = has_best;
     describe(&run, quiet);
     let steps = run.work.training.trainer.steps() as usize;
     remark(quiet, format!("goes on after step {}", thousands(steps)));
     drive(run, quiet)
+}
+
+/// The held-out loss of the best checkpoint, infinite if that is no number; none without one. If
+/// the best of a training whose best loss is `best` is lost, a person is told.
+fn best_kept(folder: &RunFolder, best: f64) -> anyhow::Result<Option<f64>> {
+    match folder.whole_best()? {
+        Ok(found) => {
+            let loss = checkpoint::held_out_loss(&found)
+                .with_context(|| folder.store().best_path().display().to_string())?;
+            Ok(Some(if loss.is_nan() { f64::INFINITY } else { loss }))
+        }
+        Err(fault) => {
+            if best.is_finite() {
+                let next = "the state at the end of the next epoch counts as the best so far";
+                warn(format!("{fault}; {next}"));
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// Which setting differs, with both values, for the message that one does.

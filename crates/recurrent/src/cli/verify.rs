@@ -33,9 +33,15 @@ pub(super) fn verify<T: Task>(
         )));
     };
     let head = checkpoint::read_head::<T>(&newest.checkpoint).with_context(named)?;
-    let (from, training) = begin::<T>(folder, latest, end, head, compute, &data)?;
-    let mut work =
-        Work { data, training, metrics: MetricsLog::in_memory(), compute: compute.clone() };
+    let Start { from, training, is_changed } =
+        begin::<T>(folder, latest, end, head, compute, &data)?;
+    let mut work = Work {
+        data,
+        training,
+        metrics: MetricsLog::in_memory(),
+        compute: compute.clone(),
+        best_kept: f64::INFINITY,
+    };
     while work.training.trainer.steps() < end {
         work.advance().with_context(|| format!("replayed from {}", name_step(from)))?;
     }
@@ -43,9 +49,9 @@ pub(super) fn verify<T: Task>(
     let length = checkpoint::metrics_length(&newest.checkpoint).with_context(named)?;
     let again = work.snapshot(length)?;
     if let Some(difference) = first_difference(&newest.checkpoint, &again) {
-        let cause = match from {
-            0 => "the run's epochs or steps were changed on the way, or this",
-            _ => "this",
+        let cause = match is_changed {
+            true => "the run's epochs or steps were changed on the way, or this",
+            false => "this",
         };
         bail!(
             "{}: replayed from {}, step {end} is another: {difference}; {cause} program or this \
@@ -80,9 +86,18 @@ fn fault_of_metrics(folder: &RunFolder, length: u64, again: &[u8]) -> Option<&'s
     let lines = usize::try_from(length).ok().and_then(|length| log.get(..length));
     match lines {
         Some(lines) if lines.ends_with(again) => None,
-        Some(lines) if lines.len() >= again.len() => Some("are others: it was changed by hand"),
+        Some(lines) if lines.len() >= again.len() => Some("are others: lines were lost or changed"),
         _ => Some("are not all there"),
     }
+}
+
+/// What a replay begins from.
+struct Start<T: Task> {
+    /// The step; 0 is the beginning.
+    from: u64,
+    training: Training<T>,
+    /// The settings that it had may have been others.
+    is_changed: bool,
 }
 
 /// The training at a checkpoint of step `latest` or before it, or at its beginning, step 0.
@@ -93,11 +108,11 @@ fn begin<T: Task>(
     head: Head<T>,
     compute: &Compute,
     data: &Data<T>,
-) -> anyhow::Result<(u64, Training<T>)> {
+) -> anyhow::Result<Start<T>> {
     if latest == 0 {
         let training = Training::<T>::new(head.settings, compute.clone(), data)
             .map_err(|error| anyhow!(error))?;
-        return Ok((0, training));
+        return Ok(Start { from: 0, training, is_changed: true });
     }
     let mut found = match folder.store().at_most(latest) {
         Err(StoreError::Empty { .. }) => bail!(usage(format!(
@@ -116,16 +131,10 @@ fn begin<T: Task>(
     let (file, from) = (found.path.display().to_string(), found.step);
     found.skipped.drain(..).for_each(warn);
     let before = checkpoint::read_head::<T>(&found.checkpoint).with_context(|| file.clone())?;
-    if before.settings != head.settings {
-        bail!(usage(format!(
-            "--verify: {file} was saved before the run's epochs, steps or patience were changed, and \
-             a replay from there would be another run; {}",
-            what_can_be_replayed(folder, from, end)?
-        )));
-    }
+    let is_changed = before.settings != head.settings;
     let resumed = checkpoint::resume::<T>(&found.checkpoint, head.settings, compute.clone(), data)
         .with_context(|| file)?;
-    Ok((from, resumed.training))
+    Ok(Start { from, training: resumed.training, is_changed })
 }
 
 /// Which replays begin behind step `after`, or at the beginning.

@@ -13,7 +13,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use recurrent_checkpoint::{
-    Found, Lock, LockError, SaveError, Store, StoreError, create_folder, write_atomically,
+    Checkpoint, Found, Lock, LockError, SaveError, Store, StoreError, create_folder,
+    write_atomically,
 };
 
 /// The folder of a run.
@@ -248,14 +249,16 @@ impl RunFolder {
         self.store.best().map_err(|error| self.name_nothing(error))
     }
 
-    /// What is wrong with the best checkpoint, if it is not there, whole.
+    /// The best checkpoint, or what is wrong with it.
     ///
     /// # Errors
-    /// [`FolderError::Store`] if it cannot be used by this version.
-    pub fn fault_of_best(&self) -> Result<Option<String>, FolderError> {
-        let best = self.store.best_path();
-        let found = self.best()?;
-        Ok((found.path != best).then(|| match found.skipped.into_iter().next() {
+    /// [`FolderError::Store`] if this version cannot use it.
+    pub fn whole_best(&self) -> Result<Result<Checkpoint<'static>, String>, FolderError> {
+        let (best, found) = (self.store.best_path(), self.best()?);
+        if found.path == best {
+            return Ok(Ok(found.checkpoint));
+        }
+        Ok(Err(match found.skipped.into_iter().next() {
             Some(damage) => damage.to_string(),
             None => format!("{}: is not there any more", best.display()),
         }))

@@ -16,13 +16,16 @@ pub const EXIT_CODE: i32 = 130;
 /// Whether the run was asked to stop. Clones share the answer.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
+    /// By Ctrl-C.
     requested: Arc<AtomicBool>,
+    /// By SIGTERM: whoever presses Ctrl-C then presses for the first time.
+    terminated: Arc<AtomicBool>,
 }
 
 impl Interrupt {
     /// Takes over Ctrl-C, and SIGTERM, for the rest of the process. After the first press, or a
     /// SIGTERM, [`is_requested`](Interrupt::is_requested) is true and the run should save and exit
-    /// with [`EXIT_CODE`]; the next press exits with it at once, without saving.
+    /// with [`EXIT_CODE`]; the second press exits with it at once, without saving.
     ///
     /// SIGHUP keeps its meaning: a program cannot tell whether `nohup` had it ignored.
     ///
@@ -49,6 +52,6 @@ impl Interrupt {
 
     /// Whether the run was asked to stop.
     pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+        self.requested.load(Ordering::Relaxed) || self.terminated.load(Ordering::Relaxed)
     }
 }

@@ -94,6 +94,7 @@ impl MetricsLog {
         step: u64,
     ) -> Result<MetricsLog, MetricsError> {
         let path = path.into();
+        require_file(&path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file =
@@ -109,6 +110,7 @@ impl MetricsLog {
     /// # Errors
     /// [`MetricsError`] when the file cannot be read.
     pub fn extent(path: impl AsRef<Path>) -> Result<Extent, MetricsError> {
+        require_file(path.as_ref())?;
         let read = || {
             let file = File::open(&path)?;
             let mut extent = Extent { lines: 0, whole_bytes: 0, bytes: file.metadata()?.len() };
@@ -121,6 +123,18 @@ impl MetricsLog {
             Ok(extent)
         };
         read().map_err(|source| failed(path.as_ref(), "read the file", source))
+    }
+
+    /// How many of the first `length` bytes of a file [`resume`](MetricsLog::resume) would keep.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the file cannot be read.
+    pub fn kept(path: impl AsRef<Path>, length: u64, step: u64) -> Result<u64, MetricsError> {
+        let path = path.as_ref();
+        require_file(path)?;
+        File::open(path)
+            .and_then(|file| kept_length(&file, length, step))
+            .map_err(|source| failed(path, "read the file", source))
     }
 
     /// A log without a file: [`waiting`](MetricsLog::waiting) gives its lines.
@@ -225,6 +239,17 @@ fn cut(file: &mut File, length: u64) -> io::Result<()> {
 
 fn failed(path: &Path, action: &'static str, source: io::Error) -> MetricsError {
     MetricsError { path: path.to_owned(), action, source }
+}
+
+/// A pipe at the place would wait for its other end.
+fn require_file(path: &Path) -> Result<(), MetricsError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            Err(failed(path, "open the file", source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The length of the whole lines among the first `most` bytes, up to the first of a step behind

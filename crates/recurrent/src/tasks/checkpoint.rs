@@ -110,6 +110,24 @@ pub fn metrics_length(checkpoint: &Checkpoint<'_>) -> anyhow::Result<u64> {
     Ok(checkpoint.values::<u64>("counters", &[3])?[1])
 }
 
+/// The loss that the training measured last on held-out data: in a best checkpoint its own.
+///
+/// # Errors
+/// If the file is no checkpoint of a training.
+pub fn held_out_loss(checkpoint: &Checkpoint<'_>) -> anyhow::Result<f64> {
+    let best = best_loss(checkpoint)?;
+    let Some(losses) = checkpoint.get(HELD_OUT_LOSSES) else { return Ok(best) };
+    Ok(losses.values::<f64>()?.last().copied().unwrap_or(best))
+}
+
+/// The lowest loss of the training on held-out data, infinite before there is one.
+///
+/// # Errors
+/// If the file is no checkpoint of a training.
+pub fn best_loss(checkpoint: &Checkpoint<'_>) -> anyhow::Result<f64> {
+    Ok(checkpoint.values::<f64>("losses", &[3])?[2])
+}
+
 /// A training that goes on, and what belongs to the run around it.
 pub struct Resumed<T: Task> {
     /// The training.

@@ -15,6 +15,7 @@ use std::{
 pub(crate) struct Place(PathBuf, Option<tempfile::TempDir>);
 
 /// What the program said and how it ended.
+#[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
