@@ -23,6 +23,9 @@ pub use state::{LayerState, State};
 mod probe;
 pub use probe::{Observation, Probe};
 
+mod gradient_norms;
+pub use gradient_norms::GradientNorms;
+
 mod layer;
 pub use layer::{Input, InputGradient};
 

@@ -8,6 +8,7 @@ mod demo;
 mod drive;
 mod evaluate;
 mod generate;
+mod gradient_flow;
 mod help;
 mod inspect;
 mod predict;
@@ -64,6 +65,8 @@ enum Command {
     /// Lets a trained model write.
     #[command(allow_negative_numbers = true)]
     Generate(generate::Arguments),
+    /// Measures how far the loss of a step reaches back through time.
+    GradientFlow(gradient_flow::Arguments),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
 }
@@ -120,6 +123,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Evaluate(arguments) => evaluate::run(arguments, quiet),
         Command::Predict(arguments) => predict::run(arguments, quiet),
         Command::Generate(arguments) => generate::run(arguments, quiet),
+        Command::GradientFlow(arguments) => gradient_flow::run(arguments, quiet),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

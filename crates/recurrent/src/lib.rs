@@ -1,7 +1,8 @@
 //! Train, run and look into recurrent networks on a CPU, in pure Rust.
 //!
 //! This crate is the people's side of the stack: it reads what a person has ([`data`]), brings
-//! data of its own for those who have none ([`builtin`]), and keeps a run in order ([`run`]).
+//! data of its own for those who have none ([`builtin`]), keeps a run in order ([`run`]), and
+//! measures how far gradients reach ([`gradient_flow`]).
 //!
 //! The feature `cli` (on by default) adds what only the command line needs; without it the
 //! library pulls in neither a terminal nor an argument parser.
@@ -13,6 +14,8 @@ pub mod data;
 pub mod builtin;
 
 pub mod run;
+
+pub mod gradient_flow;
 
 #[cfg(feature = "cli")]
 pub mod options;
