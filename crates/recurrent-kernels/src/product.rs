@@ -15,6 +15,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::lanes::lane_count;
+use crate::tile::Tile;
 use crate::{Accum, Columns, ColumnsMut, Compute, Packed, Real};
 
 /// Terms of one chain. Fixed by the contract on bits, and short enough for the caches.
@@ -57,7 +58,7 @@ pub fn product<T: Real>(
     packed: &Packed<T>,
     x: Columns<'_, T>,
 ) {
-    Part::new(out, accum, packed, x).run();
+    Part::new(out.into(), accum, packed, x).run();
 }
 
 /// [`product`] between two row ranges of one block: rows `out` become, or grow by, `packed` times
@@ -91,7 +92,7 @@ impl Compute {
     ) {
         let work = packed.rows().saturating_mul(packed.columns()).saturating_mul(x.columns());
         let pieces = self.threads().min(work / LEAST_WORK).max(1);
-        Part::new(out, accum, packed, x).divide(self, pieces);
+        Part::new(out.into(), accum, packed, x).divide(self, pieces);
     }
 }
 
@@ -121,8 +122,8 @@ unsafe impl<T: Real> Send for Part<'_, T> {}
 
 impl<'a, T: Real> Part<'a, T> {
     #[track_caller]
-    fn new(
-        out: ColumnsMut<'a, T>,
+    pub(crate) fn new(
+        out: Tile<'a, T>,
         accum: Accum,
         packed: &'a Packed<T>,
         x: Columns<'a, T>,
@@ -132,14 +133,13 @@ impl<'a, T: Real> Part<'a, T> {
             let (x, packed) = ((x.rows(), x.columns()), (packed.rows(), packed.columns()));
             bad_product((rows, columns), packed, x);
         }
-        let out_stride = out.stride();
-        // The views guarantee the invariants about memory.
+        // The views and the tile guarantee the invariants about memory.
         Part {
             packed,
             panels: 0..packed.panels(),
             columns,
-            out: out.into_slice().as_mut_ptr(),
-            out_stride,
+            out: out.pointer(),
+            out_stride: out.stride(),
             accum,
             x: x.as_slice().as_ptr(),
             x_stride: x.stride(),
@@ -183,7 +183,7 @@ impl<'a, T: Real> Part<'a, T> {
         }
     }
 
-    fn run(self) {
+    pub(crate) fn run(self) {
         T::multiply(self);
     }
 
