@@ -129,6 +129,12 @@ impl<T: Real> Packed<T> {
         (self.level, self.lanes, self.rows, self.columns) = (level, lanes, rows, columns);
     }
 
+    /// Whether the weights are so large that a product should fetch them ahead of time: beyond the
+    /// caches of one core. Measured; below, fetching costs more than it brings.
+    pub(crate) fn is_far(&self) -> bool {
+        self.memory.len() * size_of::<Line>() > 2 << 20
+    }
+
     /// Vectors of rows, of which the last may be incomplete.
     pub(crate) fn vectors(&self) -> usize {
         self.rows.div_ceil(self.lanes)
