@@ -5,7 +5,7 @@ use std::sync::Arc;
 use recurrent_cells::{Cell, Gru, Layout, Lstm, Nonlinearity, Parameters, Rnn, initialize};
 use recurrent_kernels::{Compute, Matrix, random::Generator};
 use recurrent_topologies::{
-    Input, InputGradient, Lengths, Stack, StackOptions, StackStream, State, Tape,
+    Input, InputGradient, Lengths, Stack, StackInference, StackOptions, StackStream, Tape,
 };
 use serde::Serialize;
 
@@ -63,20 +63,6 @@ pub(crate) fn work(shape: Shape, compute: &Compute) -> Work {
     }
 }
 
-/// Everything that a layer's pass reads and writes.
-struct Layer<C> {
-    stack: Stack<C>,
-    parameters: Parameters<f32>,
-    gradients: Parameters<f32>,
-    x: Matrix<f32>,
-    d_x: Matrix<f32>,
-    /// The gradient of the output, as a loss would give it.
-    d_output: Matrix<f32>,
-    zero: State<f32>,
-    lengths: Lengths,
-    tape: Tape<f32>,
-}
-
 fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work {
     let Shape { batch, steps, input, hidden, mode, .. } = shape;
     let mut layout = Layout::new();
@@ -97,39 +83,23 @@ fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work 
             stream.step(Input::Columns(x.as_ref()));
         });
     }
-    let mut layer = Layer {
-        gradients: parameters.zeros_like(),
-        d_x: Matrix::zeros(input, batch * steps),
-        zero: stack.zero_state(batch),
-        lengths: Lengths::equal(batch, steps),
-        tape: Tape::new(),
-        stack,
-        parameters,
-        x,
-        d_output,
-    };
-    Box::new(move || match mode {
-        Mode::Infer => layer.infer(&compute),
-        Mode::Train => layer.train(&compute),
-    })
-}
-
-impl<C: Cell> Layer<C> {
-    fn infer(&mut self, compute: &Compute) {
-        let Layer { stack, parameters, x, zero, lengths, tape, .. } = self;
-        let input = Input::Columns(x.as_ref());
-        drop(stack.run(compute, parameters, input, zero, lengths, None, tape));
+    let (zero, lengths) = (stack.zero_state(batch), Lengths::equal(batch, steps));
+    if mode == Mode::Infer {
+        let mut inference = StackInference::new(&compute, &stack, &parameters);
+        return Box::new(move || {
+            drop(inference.run(Input::Columns(x.as_ref()), &zero, &lengths));
+        });
     }
-
-    fn train(&mut self, compute: &Compute) {
-        let Layer { stack, parameters, gradients, x, d_x, d_output, zero, lengths, tape } = self;
+    let mut gradients = parameters.zeros_like();
+    let (mut d_x, mut tape) = (Matrix::zeros(input, batch * steps), Tape::new());
+    Box::new(move || {
         let input = Input::Columns(x.as_ref());
-        let run = stack.run(compute, parameters, input, zero, lengths, None, tape);
+        let run = stack.run(&compute, &parameters, input, &zero, &lengths, None, &mut tape);
         gradients.as_mut_slice().fill(0.0);
         let mut turned = run.turn();
         let (_, mut d_h) = turned.output_and_gradient();
         d_h.copy_from(d_output.as_ref());
         let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
-        stack.run_backward(turned, compute, parameters, input, gradients, &());
-    }
+        stack.run_backward(turned, &compute, &parameters, input, &mut gradients, &());
+    })
 }
