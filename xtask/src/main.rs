@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
+mod bench;
 mod ci;
 mod fuzz;
 mod invocation;
@@ -29,6 +30,9 @@ Commands:
                searches for files that a reader does not stand, with libFuzzer: all readers for 60
                seconds each, or for so many executions in all (needs a C++ compiler)
   ulp          the error of every activation over all 2^32 inputs (takes minutes)
+  bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]
+               how fast the layers are here, and beside PyTorch and ONNX Runtime where PYTHON is an
+               interpreter that has them
   help         this text
 
 Exit status: 0 when everything holds, 1 when something does not, 2 for a usage error.
@@ -37,6 +41,7 @@ Exit status: 0 when everything holds, 1 when something does not, 2 for a usage e
 /// What the user asked for.
 #[derive(Debug, PartialEq)]
 enum Request {
+    Bench(Vec<String>),
     Ci(ci::Scope),
     Fuzz(fuzz::Search),
     Tidy,
@@ -48,6 +53,10 @@ enum Request {
 fn parse(arguments: &[&str]) -> Result<Request, String> {
     match arguments {
         ["--help" | "-h" | "help"] | [_, "--help" | "-h"] => Ok(Request::Help),
+        // The benchmark reads its own arguments.
+        ["bench", rest @ ..] => {
+            Ok(Request::Bench(rest.iter().map(|&argument| argument.to_owned()).collect()))
+        }
         ["ci"] => Ok(Request::Ci(ci::Scope::Whole)),
         ["ci", "--quick"] => Ok(Request::Ci(ci::Scope::Quick)),
         ["fuzz", rest @ ..] => fuzz::parse(rest).map(Request::Fuzz),
@@ -74,6 +83,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match request {
+        Request::Bench(arguments) => bench::run(&arguments),
         Request::Ci(scope) => ci::run(scope),
         Request::Fuzz(search) => fuzz::run(&search),
         Request::Tidy => tidy::run(),
@@ -106,6 +116,8 @@ mod tests {
         assert_eq!(parse(&["ulp"]), Ok(Request::Ulp));
         assert_eq!(parse(&["fuzz"]), Ok(Request::Fuzz(super::fuzz::Search::default())));
         assert_eq!(parse(&["ci", "--help"]), Ok(Request::Help));
+        let arguments = ["--threads", "1"].map(str::to_owned).to_vec();
+        assert_eq!(parse(&["bench", "--threads", "1"]), Ok(Request::Bench(arguments)));
     }
 
     #[test]

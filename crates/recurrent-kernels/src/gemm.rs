@@ -1,4 +1,4 @@
-//! The one door to faer's matrix product.
+//! The one door to faer's matrix product, and to our own for the gradients of weights.
 //!
 //! Bits must not depend on the number of threads, and faer's do: with more than one thread it may
 //! divide the sum. So faer is given one thread here, and the result is cut into tiles by its shape
@@ -6,12 +6,12 @@
 //! sum in other orders (results one number wide, a single term, at most 4,096 multiply-adds), a
 //! kernel of our own takes over; its chains of 512 terms are those of [`product`](crate::product).
 
-use std::marker::PhantomData;
-
 use faer::linalg::matmul::matmul;
 use faer::{MatMut, MatRef, Par};
 
+use crate::outer::outer;
 use crate::product::DEPTH;
+use crate::tile::Tile;
 use crate::{Columns, ColumnsMut, Compute, Real, SplitColumns};
 
 /// What a product does with the numbers that are in its output.
@@ -157,11 +157,15 @@ pub fn gemm<T: Real>(
         compute.split(Piece { out, first: 0 }, least, &|piece: Piece<'_, T>| {
             compute.level().dispatch(Chains { piece, accum, left, right, depth });
         });
-    } else {
-        let stride = out.stride();
-        let pointer = out.into_slice().as_mut_ptr();
-        let tile = Tile { pointer, rows, columns, stride, borrow: PhantomData };
-        compute.enter(|| tile.multiply(compute, accum, left.as_faer(), right.as_faer()));
+        return;
+    }
+    match (left, right) {
+        (Operand::Plain(left), Operand::Transposed(right)) => {
+            compute.enter(|| outer(compute, out.into(), accum, left, right));
+        }
+        _ => compute.enter(|| {
+            multiply(out.into(), compute, accum, left.as_faer(), right.as_faer());
+        }),
     }
 }
 
@@ -171,78 +175,38 @@ fn middle(side: usize, least: usize) -> usize {
     (side / 2 + least / 2) / least * least
 }
 
-/// A rectangle of the output. It exclusively owns its `columns` columns of `rows` numbers,
-/// `stride` apart from `pointer` on, for `'a`; never the gaps, which belong to other tiles. There
-/// are rows and columns, and `(columns - 1) * stride + rows` does not overflow: the tile is cut
-/// from a [`ColumnsMut`], which checked it.
-struct Tile<'a, T> {
-    pointer: *mut T,
-    rows: usize,
-    columns: usize,
-    stride: usize,
-    borrow: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: a `Tile` is a set of exclusive borrows of numbers, like a `Vec<&mut [T]>`, which may go
-// to another thread, because `T` is f32 or f64.
-unsafe impl<T: Real> Send for Tile<'_, T> {}
-
-impl<'a, T: Real> Tile<'a, T> {
-    /// Halves the longer side as long as the halves are large enough, and multiplies what is left.
-    fn multiply(self, compute: &Compute, accum: Accum, left: MatRef<'_, T>, right: MatRef<'_, T>) {
-        let work = self.rows.saturating_mul(self.columns).saturating_mul(left.ncols());
-        let by_rows = self.rows >= 2 * LEAST_ROWS;
-        let by_columns = self.columns >= 2 * LEAST_COLUMNS;
-        if work < 2 * LEAST_TILE || !(by_rows || by_columns) {
-            return matmul(self.into_faer(), accum.into(), left, right, T::ONE, Par::Seq);
-        }
-        if by_rows && (self.rows >= self.columns || !by_columns) {
-            let at = middle(self.rows, LEAST_ROWS);
-            let (top, bottom) = self.split_at_row(at);
-            let (left_top, left_bottom) = left.split_at_row(at);
-            compute.join(
-                || top.multiply(compute, accum, left_top, right),
-                || bottom.multiply(compute, accum, left_bottom, right),
-            );
-        } else {
-            let at = middle(self.columns, LEAST_COLUMNS);
-            let (first, second) = self.split_at_column(at);
-            let (right_first, right_second) = right.split_at_col(at);
-            compute.join(
-                || first.multiply(compute, accum, left, right_first),
-                || second.multiply(compute, accum, left, right_second),
-            );
-        }
+/// Halves the longer side of the output as long as the halves are large enough, and multiplies what
+/// is left.
+fn multiply<T: Real>(
+    out: Tile<'_, T>,
+    compute: &Compute,
+    accum: Accum,
+    left: MatRef<'_, T>,
+    right: MatRef<'_, T>,
+) {
+    let (rows, columns) = (out.rows(), out.columns());
+    let work = rows.saturating_mul(columns).saturating_mul(left.ncols());
+    let by_rows = rows >= 2 * LEAST_ROWS;
+    let by_columns = columns >= 2 * LEAST_COLUMNS;
+    if work < 2 * LEAST_TILE || !(by_rows || by_columns) {
+        return matmul(out.into_faer(), accum.into(), left, right, T::ONE, Par::Seq);
     }
-
-    fn split_at_row(self, at: usize) -> (Self, Self) {
-        assert!(at < self.rows);
-        // SAFETY: row `at` of the first column exists. The two tiles share columns but no row, so
-        // they own different numbers.
-        let pointer = unsafe { self.pointer.add(at) };
-        (Tile { rows: at, ..self }, Tile { pointer, rows: self.rows - at, ..self })
-    }
-
-    fn split_at_column(self, at: usize) -> (Self, Self) {
-        assert!(at < self.columns);
-        // SAFETY: column `at` exists, so `at * stride` is inside the slice and cannot overflow. The
-        // two tiles share no column, so they own different numbers.
-        let pointer = unsafe { self.pointer.add(at * self.stride) };
-        (Tile { columns: at, ..self }, Tile { pointer, columns: self.columns - at, ..self })
-    }
-
-    fn into_faer(self) -> MatMut<'a, T> {
-        // SAFETY: the tile owns these numbers, and only these, exclusively for `'a`, and is
-        // consumed. No two of them are the same, because `stride >= rows` and no place overflows.
-        unsafe {
-            MatMut::from_raw_parts_mut(
-                self.pointer,
-                self.rows,
-                self.columns,
-                1,
-                self.stride as isize,
-            )
-        }
+    if by_rows && (rows >= columns || !by_columns) {
+        let at = middle(rows, LEAST_ROWS);
+        let (top, bottom) = out.split_at_row(at);
+        let (left_top, left_bottom) = left.split_at_row(at);
+        compute.join(
+            || multiply(top, compute, accum, left_top, right),
+            || multiply(bottom, compute, accum, left_bottom, right),
+        );
+    } else {
+        let at = middle(columns, LEAST_COLUMNS);
+        let (first, second) = out.split_at_column(at);
+        let (right_first, right_second) = right.split_at_col(at);
+        compute.join(
+            || multiply(first, compute, accum, left, right_first),
+            || multiply(second, compute, accum, left, right_second),
+        );
     }
 }
 

@@ -25,6 +25,10 @@ pub use compute::{Compute, ComputeError, SplitColumns};
 mod panels;
 pub use panels::{Panels, PanelsMut};
 
+mod outer;
+mod tile;
+mod transpose;
+
 mod gemm;
 pub use gemm::{Accum, Operand, gemm};
 

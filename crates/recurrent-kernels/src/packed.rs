@@ -6,7 +6,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::lanes::lane_count;
-use crate::{Columns, Level, Real};
+use crate::transpose::transpose;
+use crate::{Columns, ColumnsMut, Level, Real};
 
 /// 64 numbers of memory that begin at a cache line, so that no vector load crosses one.
 #[derive(Clone, Copy)]
@@ -73,22 +74,11 @@ impl<T: Real> Packed<T> {
     pub fn pack(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
         let total = check_rows(weight, rows);
         self.reshape(level, total, weight.columns());
-        for p in 0..self.panels() {
-            let (panel, height, first) = self.panel_mut(p);
-            let mut before = 0;
-            for range in rows {
-                // The part of this range that falls into the panel.
-                let start = first.max(before);
-                let end = (first + height).min(before + range.len());
-                if start < end {
-                    let source = range.start + (start - before);
-                    for (k, row) in panel.chunks_exact_mut(height).enumerate() {
-                        row[start - first..end - first]
-                            .copy_from_slice(&weight.column(k)[source..source + (end - start)]);
-                    }
-                }
-                before += range.len();
-            }
+        let mut before = 0;
+        for range in rows {
+            let weight = weight.rows_range(range.clone());
+            level.dispatch(Arrange { packed: self, first: before, weight });
+            before += range.len();
         }
     }
 
@@ -101,17 +91,17 @@ impl<T: Real> Packed<T> {
     pub fn pack_transposed(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
         let total = check_rows(weight, rows);
         self.reshape(level, weight.columns(), total);
-        if total == 0 {
-            return;
-        }
         for p in 0..self.panels() {
             let (panel, height, first) = self.panel_mut(p);
-            for r in 0..height.min(weight.columns() - first) {
-                let column = weight.column(first + r);
-                let source = rows.iter().flat_map(|range| &column[range.clone()]);
-                for (place, &value) in panel[r..].iter_mut().step_by(height).zip(source) {
-                    *place = value;
-                }
+            let columns = first..weight.columns().min(first + height);
+            let mut panel = ColumnsMut::new(panel, height, total);
+            let mut before = 0;
+            for range in rows {
+                let source = weight.columns_range(columns.clone()).rows_range(range.clone());
+                let target = panel.reborrow().rows_range(0..columns.len());
+                let target = target.columns_range(before..before + range.len());
+                transpose(level, source, target);
+                before += range.len();
             }
         }
     }
@@ -139,6 +129,12 @@ impl<T: Real> Packed<T> {
         (self.level, self.lanes, self.rows, self.columns) = (level, lanes, rows, columns);
     }
 
+    /// Whether the weights are so large that a product should fetch them ahead of time: beyond the
+    /// caches of one core. Measured; below, fetching costs more than it brings.
+    pub(crate) fn is_far(&self) -> bool {
+        self.memory.len() * size_of::<Line>() > 2 << 20
+    }
+
     /// Vectors of rows, of which the last may be incomplete.
     pub(crate) fn vectors(&self) -> usize {
         self.rows.div_ceil(self.lanes)
@@ -153,17 +149,69 @@ impl<T: Real> Packed<T> {
     fn panel_mut(&mut self, p: usize) -> (&mut [T], usize, usize) {
         let first = 2 * p * self.lanes;
         let height = self.lanes * (self.vectors() - 2 * p).min(2);
+        let numbers = first * self.columns..(first + height) * self.columns;
+        (&mut self.numbers_mut()[numbers], height, first)
+    }
+
+    /// All panels, one after the other.
+    fn numbers_mut(&mut self) -> &mut [T] {
         // SAFETY: `Line` is plain initialised bytes without padding and more strictly aligned
         // than `T`, which is f32 or f64 (`Real` is sealed), for which all bytes are valid. The
         // length covers only whole numbers inside the same allocation, and the exclusive borrow
         // of `self` goes on in the result.
-        let all = unsafe {
+        unsafe {
             std::slice::from_raw_parts_mut(
                 self.memory.as_mut_ptr().cast::<T>(),
                 self.memory.len() * (size_of::<Line>() / size_of::<T>()),
             )
-        };
-        (&mut all[first * self.columns..(first + height) * self.columns], height, first)
+        }
+    }
+}
+
+/// Panels that are filled together, so that a column of the weight is read in longer pieces.
+const TOGETHER: usize = 8;
+
+/// Writes the rows of `weight` to their places, the first of them to row `first`.
+struct Arrange<'a, T> {
+    packed: &'a mut Packed<T>,
+    first: usize,
+    weight: Columns<'a, T>,
+}
+
+impl<T: Real> pulp::WithSimd for Arrange<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Arrange { packed, first, weight } = self;
+        let (depth, height) = (packed.columns, 2 * lane_count::<T, S>());
+        let end = first + weight.rows();
+        // Panels of two vectors that this weight fills from the first row to the last.
+        let whole = first.div_ceil(height)..end / height;
+        let rows = whole.start * height..whole.end.max(whole.start) * height;
+        for p in whole.clone().step_by(TOGETHER) {
+            let together = TOGETHER.min(whole.end - p);
+            let panels = &mut packed.numbers_mut()[p * height * depth..];
+            for k in 0..depth {
+                let column = &weight.column(k)[p * height - first..];
+                for q in 0..together {
+                    // A constant length, so that this is a few vector moves and no call.
+                    let target = &mut panels[(q * depth + k) * height..][..height];
+                    target.copy_from_slice(&column[q * height..][..height]);
+                }
+            }
+        }
+        // The rows of other panels, which are shared with other weights or have one vector.
+        for p in first / height..packed.panels() {
+            let (panel, height, start) = packed.panel_mut(p);
+            let own = first.max(start)..end.min(start + height);
+            if own.is_empty() || rows.contains(&own.start) {
+                continue;
+            }
+            for (k, row) in panel.chunks_exact_mut(height).enumerate() {
+                let source = &weight.column(k)[own.start - first..own.end - first];
+                row[own.start - start..own.end - start].copy_from_slice(source);
+            }
+        }
     }
 }
 

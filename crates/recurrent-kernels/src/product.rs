@@ -15,6 +15,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use crate::lanes::lane_count;
+use crate::tile::Tile;
 use crate::{Accum, Columns, ColumnsMut, Compute, Packed, Real};
 
 /// Terms of one chain. Fixed by the contract on bits, and short enough for the caches.
@@ -22,6 +23,10 @@ pub(crate) const DEPTH: usize = 512;
 
 /// Columns that pass by the weights together: their block of `x` stays in the second-level cache.
 const COLUMN_BLOCK: usize = 128;
+
+/// Panels that meet all columns of a block before others do: at least as many as a tile takes
+/// together.
+const PANELS: usize = 4;
 
 /// Multiply-adds below which a second thread costs more than it brings.
 const LEAST_WORK: usize = 1 << 18;
@@ -57,7 +62,7 @@ pub fn product<T: Real>(
     packed: &Packed<T>,
     x: Columns<'_, T>,
 ) {
-    Part::new(out, accum, packed, x).run();
+    Part::new(out.into(), accum, packed, x).run();
 }
 
 /// [`product`] between two row ranges of one block: rows `out` become, or grow by, `packed` times
@@ -91,7 +96,7 @@ impl Compute {
     ) {
         let work = packed.rows().saturating_mul(packed.columns()).saturating_mul(x.columns());
         let pieces = self.threads().min(work / LEAST_WORK).max(1);
-        Part::new(out, accum, packed, x).divide(self, pieces);
+        Part::new(out.into(), accum, packed, x).divide(self, pieces);
     }
 }
 
@@ -111,6 +116,8 @@ pub struct Part<'a, T> {
     accum: Accum,
     x: *const T,
     x_stride: usize,
+    /// The weights come from far away.
+    far: bool,
     borrow: PhantomData<(&'a mut [T], &'a [T])>,
 }
 
@@ -121,8 +128,8 @@ unsafe impl<T: Real> Send for Part<'_, T> {}
 
 impl<'a, T: Real> Part<'a, T> {
     #[track_caller]
-    fn new(
-        out: ColumnsMut<'a, T>,
+    pub(crate) fn new(
+        out: Tile<'a, T>,
         accum: Accum,
         packed: &'a Packed<T>,
         x: Columns<'a, T>,
@@ -132,17 +139,17 @@ impl<'a, T: Real> Part<'a, T> {
             let (x, packed) = ((x.rows(), x.columns()), (packed.rows(), packed.columns()));
             bad_product((rows, columns), packed, x);
         }
-        let out_stride = out.stride();
-        // The views guarantee the invariants about memory.
+        // The views and the tile guarantee the invariants about memory.
         Part {
             packed,
             panels: 0..packed.panels(),
             columns,
-            out: out.into_slice().as_mut_ptr(),
-            out_stride,
+            out: out.pointer(),
+            out_stride: out.stride(),
             accum,
             x: x.as_slice().as_ptr(),
             x_stride: x.stride(),
+            far: packed.is_far(),
             borrow: PhantomData,
         }
     }
@@ -179,11 +186,12 @@ impl<'a, T: Real> Part<'a, T> {
             accum,
             x: data.wrapping_add(x.start).cast_const(),
             x_stride: stride,
+            far: packed.is_far(),
             borrow: PhantomData,
         }
     }
 
-    fn run(self) {
+    pub(crate) fn run(self) {
         T::multiply(self);
     }
 
@@ -257,6 +265,14 @@ impl<T: Real> pulp::WithSimd for Part<'_, T> {
     }
 }
 
+/// What a [`Part`] does at once: these panels, these terms.
+struct Block<'a> {
+    terms: &'a Range<usize>,
+    /// The sums are stored and not added.
+    replace: bool,
+    panels: Range<usize>,
+}
+
 impl<T: Real> Part<'_, T> {
     /// Adds the terms `terms` to the output, or stores their sum.
     #[inline(always)]
@@ -270,49 +286,56 @@ impl<T: Real> Part<'_, T> {
                 true => columns.start + columns.len() / 8 * 8,
                 false => columns.start + columns.len() / 6 * 6,
             };
-            match S::REGISTER_COUNT >= 32 {
-                true => self.sweep::<S, 1, 8>(simd, &terms, replace, columns.start..full),
-                false => self.sweep::<S, 1, 6>(simd, &terms, replace, columns.start..full),
-            }
+            let whole = columns.start..full;
             let rest = full..columns.end;
-            match rest.len() {
-                7 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 7>(simd, &terms, replace, rest),
-                6 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 6>(simd, &terms, replace, rest),
-                5 => self.sweep::<S, 1, 5>(simd, &terms, replace, rest),
-                4 => self.sweep::<S, 1, 4>(simd, &terms, replace, rest),
-                3 => self.sweep::<S, 1, 3>(simd, &terms, replace, rest),
-                2 => self.sweep::<S, 2, 2>(simd, &terms, replace, rest),
-                1 => self.sweep::<S, 4, 1>(simd, &terms, replace, rest),
-                _ => {}
+            // A few panels meet all columns before the next ones do: large weights come from far
+            // away, and are read once.
+            for p in self.panels.clone().step_by(PANELS) {
+                let panels = p..self.panels.end.min(p + PANELS);
+                let block = Block { terms: &terms, replace, panels };
+                let (whole, rest) = (whole.clone(), rest.clone());
+                match S::REGISTER_COUNT >= 32 {
+                    true => self.sweep::<S, 1, 8>(simd, &block, whole),
+                    false => self.sweep::<S, 1, 6>(simd, &block, whole),
+                }
+                match rest.len() {
+                    7 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 7>(simd, &block, rest),
+                    6 if S::REGISTER_COUNT >= 32 => self.sweep::<S, 1, 6>(simd, &block, rest),
+                    5 => self.sweep::<S, 1, 5>(simd, &block, rest),
+                    4 => self.sweep::<S, 1, 4>(simd, &block, rest),
+                    3 => self.sweep::<S, 1, 3>(simd, &block, rest),
+                    2 => self.sweep::<S, 2, 2>(simd, &block, rest),
+                    1 => self.sweep::<S, 4, 1>(simd, &block, rest),
+                    _ => {}
+                }
             }
         }
     }
 
-    /// Brings every panel to `columns`, in tiles of `N` columns and `P` panels; what remains of
-    /// the panels goes one by one.
+    /// Brings every panel of `block` to `columns`, in tiles of `N` columns and `P` panels; what
+    /// remains of the panels goes one by one.
     #[inline(always)]
     fn sweep<S: Simd, const P: usize, const N: usize>(
         &self,
         simd: S,
-        terms: &Range<usize>,
-        replace: bool,
+        block: &Block<'_>,
         columns: Range<usize>,
     ) {
         if columns.is_empty() {
             return;
         }
-        let whole = self.panels.end.min(self.packed.vectors() / 2);
-        let mut p = self.panels.start;
+        let whole = block.panels.end.min(self.packed.vectors() / 2);
+        let mut p = block.panels.start;
         while P > 1 && p + P <= whole {
-            self.tiles::<S, P, 2, N>(simd, terms, replace, p, &columns);
+            self.tiles::<S, P, 2, N>(simd, block, p, &columns);
             p += P;
         }
         while p < whole {
-            self.tiles::<S, 1, 2, N>(simd, terms, replace, p, &columns);
+            self.tiles::<S, 1, 2, N>(simd, block, p, &columns);
             p += 1;
         }
-        if p < self.panels.end {
-            self.tiles::<S, 1, 1, N>(simd, terms, replace, p, &columns);
+        if p < block.panels.end {
+            self.tiles::<S, 1, 1, N>(simd, block, p, &columns);
         }
     }
 
@@ -321,26 +344,40 @@ impl<T: Real> Part<'_, T> {
     fn tiles<S: Simd, const P: usize, const V: usize, const N: usize>(
         &self,
         simd: S,
-        terms: &Range<usize>,
-        replace: bool,
+        block: &Block<'_>,
         p: usize,
         columns: &Range<usize>,
     ) {
+        let &Block { terms, replace, .. } = block;
         let lanes = lane_count::<T, S>();
         let height = V * lanes;
         let first_row = 2 * p * lanes;
         let depth = self.packed.columns;
         let weights = self.packed.memory.as_ptr().cast::<T>();
         let weights = weights.wrapping_add(first_row * depth + terms.start * height);
-        for j in columns.clone().step_by(N) {
+        // While large panels meet their columns, the next ones come nearer, a part with each tile.
+        let panel = P * height * terms.len();
+        let tiles = columns.len() / N;
+        let next = weights.wrapping_add(P * height * depth);
+        for (index, j) in columns.clone().step_by(N).enumerate() {
+            let ahead = next.wrapping_add(index * panel / tiles);
+            let ahead = Ahead { place: ahead, step: (P * height).div_ceil(tiles) };
             let x = self.x.wrapping_add(j.wrapping_mul(self.x_stride)).wrapping_add(terms.start);
             let out = self.out.wrapping_add(j.wrapping_mul(self.out_stride));
             let out = out.wrapping_add(first_row);
+            let (count, length, stride) = (terms.len(), height * depth, self.x_stride);
             // SAFETY: panels `p..p + P` have `V` vectors each and lie one after the other from
             // `first_row * depth` on, `terms` lies inside a panel, and columns `j..j + N` exist:
             // `Part`'s invariants then give readable memory for all that `tile` reads.
             let sums = unsafe {
-                tile::<T, S, P, V, N>(simd, terms.len(), weights, height * depth, x, self.x_stride)
+                match N > 4 && self.far {
+                    true => {
+                        tile::<T, S, P, V, N, true>(simd, count, weights, length, x, stride, ahead)
+                    }
+                    false => {
+                        tile::<T, S, P, V, N, false>(simd, count, weights, length, x, stride, ahead)
+                    }
+                }
             };
             let rows = self.packed.rows - first_row;
             if rows >= P * height {
@@ -372,25 +409,56 @@ impl<T: Real> Part<'_, T> {
     }
 }
 
+/// Numbers that will be read soon, and how many of them are fetched with each term.
+struct Ahead<T> {
+    place: *const T,
+    step: usize,
+}
+
+/// Brings what is at `place` into the second-level cache, if anything is there.
+#[inline(always)]
+fn fetch<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch is a hint. It reads nothing that the program sees and never faults, and
+    // every x86-64 processor has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// The sums over `depth` terms of `P` panels of `V` vectors with `N` columns, each a chain of
-/// fused multiply-adds in ascending order that begins at zero.
+/// fused multiply-adds in ascending order that begins at zero; with `FAR` it fetches `ahead`.
 ///
 /// # Safety
 /// From `weights` on, `P` panels must be readable `panel_length` numbers apart, each for `depth`
 /// times `V` vectors; from `x` on, `N` columns of `depth` numbers, `x_stride` apart.
 #[inline(always)]
-unsafe fn tile<T: Real, S: Simd, const P: usize, const V: usize, const N: usize>(
+unsafe fn tile<
+    T: Real,
+    S: Simd,
+    const P: usize,
+    const V: usize,
+    const N: usize,
+    const FAR: bool,
+>(
     simd: S,
     depth: usize,
     weights: *const T,
     panel_length: usize,
     x: *const T,
     x_stride: usize,
+    ahead: Ahead<T>,
 ) -> [[[T::Vector<S>; V]; P]; N] {
     let zero = T::splat(simd, T::ZERO);
     let lanes = lane_count::<T, S>();
     let mut sums = [[[zero; V]; P]; N];
     for k in 0..depth {
+        if FAR {
+            fetch(ahead.place.wrapping_add(k * ahead.step));
+        }
         let mut w = [[zero; V]; P];
         for q in 0..P {
             for v in 0..V {

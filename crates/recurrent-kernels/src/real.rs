@@ -59,6 +59,8 @@ pub(crate) mod sealed {
         + crate::lanes::Lanes
         + crate::product::Multiply
         + crate::elementary::Elementary
+        + crate::outer::Scratched
+        + crate::transpose::Turn
     {
     }
     impl Sealed for f32 {}

@@ -54,6 +54,16 @@ impl Level {
         }
     }
 
+    /// The instructions of AVX2, where this level has them.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn avx2(self) -> Option<pulp::x86::V3> {
+        match self.0 {
+            Kind::Scalar => None,
+            Kind::Avx2(v3) => Some(v3),
+            Kind::Avx512(v4) => Some(*v4),
+        }
+    }
+
     /// Runs `work` compiled for this level: the compiler vectorises its plain loops over slices.
     #[inline]
     pub fn run<V: Vectorized>(self, work: V) -> V::Output {

@@ -128,6 +128,46 @@ fn one_wide_results_are_chains_of_512_terms() {
     assert_eq!(out.as_slice(), [expected]);
 }
 
+/// The gradient of a weight, `d_y x^T`, bit for bit: chains of 512 terms, ascending, each then added.
+fn check_gradient<T: Real>(computes: &[Compute], rows: usize, depth: usize, columns: usize) {
+    // Both are rows of taller blocks, as gates are.
+    let (d_y, x) = (matrix::<T>(8, rows + 3, depth), matrix::<T>(9, columns + 2, depth));
+    let d_y = d_y.as_ref().rows_range(1..rows + 1);
+    let x = x.as_ref().rows_range(2..columns + 2);
+    let old = matrix::<T>(10, rows, columns);
+    let expected = Matrix::from_fn(rows, columns, |r, j| {
+        let mut sum = old.as_ref().column(j)[r];
+        for start in (0..depth).step_by(512) {
+            let terms = start..depth.min(start + 512);
+            sum += terms.fold(T::ZERO, |chain, k| d_y.column(k)[r].mul_add(x.column(k)[j], chain));
+        }
+        sum
+    });
+    for compute in computes {
+        let mut out = old.clone();
+        let (left, right) = (Operand::Plain(d_y), Operand::Transposed(x));
+        gemm(compute, out.as_mut(), Accum::Add, left, right);
+        let (threads, level) = (compute.threads(), compute.level().name());
+        let what = format!("{} {rows} x {depth} x {columns}, {threads} threads", T::NAME);
+        assert!(out == expected, "{what}, {level}");
+    }
+}
+
+#[test]
+fn gradients_of_weights_are_chains_of_512_terms() {
+    let mut computes: Vec<Compute> =
+        [2, 3, 8].iter().map(|&threads| Compute::new(threads).unwrap()).collect();
+    computes.extend(Level::available().iter().map(|&l| Compute::sequential().with_level(l)));
+    // Every edge of squares, panels and groups of rows, of blocks of terms and of columns; then
+    // what is divided by rows, and by columns.
+    let edges = [(15, 9, 9), (17, 512, 7), (129, 513, 8), (128, 520, 6), (2, 3000, 2)];
+    let divided = [(270, 1030, 40), (33, 530, 600), (9, 700, 1025)];
+    for (rows, depth, columns) in edges.into_iter().chain(divided) {
+        check_gradient::<f32>(&computes, rows, depth, columns);
+        check_gradient::<f64>(&computes, rows, depth, columns);
+    }
+}
+
 /// Large results, some of whose blocks are zero. Versions of faer's x86 product below 0.1.22 were
 /// silently wrong on some elements of results about 5,000 wide.
 fn check_large<T: Real>(rows: usize, depth: usize, columns: usize, step: usize) {

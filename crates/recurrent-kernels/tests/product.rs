@@ -111,6 +111,25 @@ fn check<T: Real>(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
+/// Weights of more than two mebibytes are fetched ahead of time: the bits stay.
+#[test]
+fn large_weights_give_the_same_bits() {
+    for (rows, depth, columns) in [(1051, 520, 17), (700, 1100, 6)] {
+        let case = Case {
+            rows,
+            depth,
+            columns,
+            gaps: [1, 0, 3],
+            add: true,
+            transposed: false,
+            cut: 100,
+            seed: 5,
+        };
+        check::<f32>(&case).unwrap();
+        check::<f64>(&case).unwrap();
+    }
+}
+
 fn depths() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 1usize..=20, 1 => 510usize..=514, 1 => 1023usize..=1026]
 }

@@ -74,6 +74,36 @@ impl Direction {
         }
     }
 
+    /// Divides `steps` into neighbours that have at least `columns` columns together, except the
+    /// last, and calls `f` with each in the order in which this direction takes them.
+    pub(crate) fn for_groups(
+        self,
+        lengths: &Lengths,
+        steps: Range<usize>,
+        columns: usize,
+        mut f: impl FnMut(Range<usize>),
+    ) {
+        let (offsets, mut left) = (lengths.offsets(), steps);
+        while !left.is_empty() {
+            let (start, end) = (offsets[left.start], offsets[left.end]);
+            let group = match self {
+                Direction::Forward => {
+                    let reached = |&t: &usize| offsets[t] - start >= columns;
+                    left.start..(left.start + 1..left.end).find(reached).unwrap_or(left.end)
+                }
+                Direction::Reverse => {
+                    let reached = |&t: &usize| end - offsets[t] >= columns;
+                    (left.start..left.end).rev().find(reached).unwrap_or(left.start)..left.end
+                }
+            };
+            left = match self {
+                Direction::Forward => group.end..left.end,
+                Direction::Reverse => left.start..group.start,
+            };
+            f(group);
+        }
+    }
+
     /// Divides `places`, which all reach step `t`, into neighbours whose state before the step comes
     /// from the same place.
     ///
@@ -114,6 +144,31 @@ impl Direction {
         }
         if end < places.end {
             f(end..places.end, Before::Initial);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hold_every_step_once_and_are_large_enough() {
+        let lengths = Lengths::new(&[1, 7, 3, 9, 9, 2]);
+        for direction in [Direction::Forward, Direction::Reverse] {
+            for columns in 1..40 {
+                let mut taken = Vec::new();
+                let mut small = 0;
+                direction.for_groups(&lengths, 1..8, columns, |group| {
+                    assert!(!group.is_empty() && small == 0);
+                    let own = lengths.offsets()[group.end] - lengths.offsets()[group.start];
+                    small += usize::from(own < columns);
+                    direction.for_steps(group, |t| taken.push(t));
+                });
+                let mut expected = Vec::new();
+                direction.for_steps(1..8, |t| expected.push(t));
+                assert_eq!(taken, expected);
+            }
         }
     }
 }

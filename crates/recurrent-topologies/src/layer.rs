@@ -43,6 +43,18 @@ pub enum Input<'a, T> {
     },
 }
 
+impl<T: Real> Input<'_, T> {
+    /// The columns in `range`.
+    pub(crate) fn columns_range(self, range: Range<usize>) -> Self {
+        match self {
+            Input::Columns(x) => Input::Columns(x.columns_range(range)),
+            Input::Table { table, reverse, tokens } => {
+                Input::Table { table, reverse, tokens: &tokens[range] }
+            }
+        }
+    }
+}
+
 /// The gradient of an [`Input`] of the same kind.
 pub enum InputGradient<'a, T> {
     /// For [`Input::Columns`].

@@ -44,6 +44,9 @@ pub use stepwise::{Retreating, Reversed, Taping};
 mod stream;
 pub use stream::StackStream;
 
+mod inference;
+pub use inference::StackInference;
+
 mod config;
 pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};
 

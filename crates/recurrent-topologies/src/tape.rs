@@ -106,6 +106,11 @@ impl<T: Real> Tape<T> {
         self.layers.iter().flat_map(|layer| &layer.directions)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn directions_mut(&mut self) -> impl Iterator<Item = &mut DirectionTape<T>> {
+        self.layers.iter_mut().flat_map(|layer| &mut layer.directions)
+    }
+
     /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
     /// its initial state in sorted order.
     #[track_caller]

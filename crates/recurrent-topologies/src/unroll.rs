@@ -34,6 +34,11 @@ impl Noise {
     }
 }
 
+/// Columns whose input products one thread makes together, right before their steps: so many that
+/// the weights are worth reading once more, so few that the products are still in a near cache when
+/// the steps read them. Several threads make those of all steps first, to wait for one another once.
+const NEAR_COLUMNS: usize = 128;
+
 impl<C: Cell> Stack<C> {
     /// Gets ready for a batch: the step-by-step way, for inputs that depend on earlier outputs.
     /// `noise` is given in training and left out elsewhere.
@@ -92,12 +97,25 @@ impl<C: Cell> Stack<C> {
         pack_first_input: bool,
     ) {
         tape.prepare(&self.layers, lengths, initial, noise);
+        self.pack(compute, parameters, tape, pack_first_input);
+        let batch = if lengths.has_resets() { lengths.batch() } else { 0 };
+        for (direction, own) in tape.directions_mut().zip(self.layers.iter().flatten()) {
+            own.initial_state(parameters, batch, &mut direction.afresh);
+        }
+    }
+
+    /// Packs the weights of all layers.
+    pub(crate) fn pack<T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        tape: &mut Tape<T>,
+        pack_first_input: bool,
+    ) {
         for (index, (layer, cells)) in tape.layers.iter_mut().zip(&self.layers).enumerate() {
             for (direction, own) in layer.directions.iter_mut().zip(cells) {
                 let with_input = index > 0 || pack_first_input;
                 direction.pack(compute, &own.cell, &own.slots, parameters, with_input);
-                let batch = if lengths.has_resets() { lengths.batch() } else { 0 };
-                own.initial_state(parameters, batch, &mut direction.afresh);
             }
         }
     }
@@ -131,10 +149,15 @@ impl<C: Cell> Stack<C> {
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
             let (direction, rows) = (cell.direction, own.rows(at));
-            let gates = own.gates.as_mut().columns_range(columns.clone());
-            input_product(&own.packed, compute, gates, input, at);
             let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
-            own.forward(pass, h, rows, steps.clone());
+            let together = if compute.threads() == 1 { NEAR_COLUMNS } else { usize::MAX };
+            direction.for_groups(lengths, steps.clone(), together, |steps| {
+                let group = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
+                let given = group.start - columns.start..group.end - columns.start;
+                let gates = own.gates.as_mut().columns_range(group);
+                input_product(&own.packed, compute, gates, input.columns_range(given), at);
+                own.forward(pass, h, rows.clone(), steps);
+            });
         }
     }
 

@@ -1,4 +1,5 @@
-//! Streams whose sequences leave, fork and change places.
+//! Weights that are packed once: streams whose sequences leave, fork and change places, and batch
+//! after batch.
 
 use std::sync::Arc;
 
@@ -6,7 +7,9 @@ use proptest::prelude::*;
 use recurrent_cells::{AnyCell, CellKind, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_topologies::{Input, Stack, StackOptions, StackStream};
+use recurrent_topologies::{
+    Directions, Input, Lengths, Stack, StackInference, StackOptions, StackStream, Tape,
+};
 
 const INPUTS: usize = 3;
 const HIDDEN: usize = 5;
@@ -62,6 +65,54 @@ proptest! {
             stream.select(&columns);
             read = columns.iter().map(|&column| read[column].clone()).collect();
             prop_assert_eq!((stream.batch(), stream.state().batch()), (read.len(), read.len()));
+        }
+    }
+}
+
+/// Batch after batch has the bits of [`Stack::run`], with the parameters of the beginning.
+#[test]
+fn weights_that_are_packed_once_give_the_bits_of_a_run() {
+    let batches = [
+        Lengths::new(&[3, 1, 7]),
+        Lengths::equal(4, 80),
+        Lengths::new(&[4, 6]).with_resets(&[(0, 2), (1, 1), (1, 5)]),
+        Lengths::new(&[5]),
+    ];
+    for cell in CellKind::ALL {
+        for directions in [Directions::Forward, Directions::Reverse, Directions::Both] {
+            let mut layout = Layout::new();
+            let below = directions.count() * HIDDEN;
+            let cells = vec![cell.build(INPUTS, HIDDEN), cell.build(below, HIDDEN)];
+            let options =
+                StackOptions { directions, learned_initial_state: true, ..StackOptions::default() };
+            let stack = Stack::add(&mut layout, "", cells, options);
+            let mut parameters = Parameters::<f32>::zeros(Arc::new(layout));
+            let mut generator = Generator::new(3, 0);
+            // So small that relu does not overflow.
+            let mut draw = || 0.2 * generator.normal::<f32>();
+            parameters.as_mut_slice().iter_mut().for_each(|value| *value = draw());
+            let mut changed = parameters.clone();
+            for threads in [1, 3] {
+                let compute = Compute::new(threads).unwrap();
+                let mut inference = StackInference::new(&compute, &stack, &changed);
+                changed.as_mut_slice().fill(f32::NAN);
+                for lengths in &batches {
+                    let x = Matrix::from_fn(INPUTS, lengths.columns(), |_, _| generator.normal());
+                    let (x, mut tape) = (Input::Columns(x.as_ref()), Tape::new());
+                    let initial = stack.initial_state(&parameters, lengths.batch());
+                    let expected =
+                        stack.run(&compute, &parameters, x, &initial, lengths, None, &mut tape);
+                    let given = inference.run(x, &initial, lengths);
+                    let mut states = [initial.clone(), initial.clone()];
+                    given.final_state(&mut states[0]);
+                    expected.final_state(&mut states[1]);
+                    assert!(states[0] == states[1], "{cell:?} {directions:?}");
+                    for j in 0..lengths.columns() {
+                        assert_eq!(given.output().column(j), expected.output().column(j));
+                    }
+                }
+                changed = parameters.clone();
+            }
         }
     }
 }

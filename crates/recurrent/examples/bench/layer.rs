@@ -1,0 +1,105 @@
+//! One layer of ours, ready to be timed.
+
+use std::sync::Arc;
+
+use recurrent_cells::{Cell, Gru, Layout, Lstm, Nonlinearity, Parameters, Rnn, initialize};
+use recurrent_kernels::{Compute, Matrix, random::Generator};
+use recurrent_topologies::{
+    Input, InputGradient, Lengths, Stack, StackInference, StackOptions, StackStream, Tape,
+};
+use serde::Serialize;
+
+/// What a row measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Forward.
+    Infer,
+    /// Forward and backward.
+    Train,
+}
+
+/// The kind and the sizes of a layer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Shape {
+    pub(crate) cell: &'static str,
+    pub(crate) batch: usize,
+    pub(crate) steps: usize,
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
+    pub(crate) mode: Mode,
+}
+
+impl Shape {
+    /// Multiply-adds of all products, counted twice.
+    pub(crate) fn operations(&self) -> f64 {
+        let gates = match self.cell {
+            "lstm" => 4,
+            "gru" => 3,
+            _ => 1,
+        };
+        let times = if self.mode == Mode::Train { 3 } else { 1 };
+        let (gates, sizes) = (gates * self.hidden, self.input + self.hidden);
+        (2 * times * self.steps * self.batch * gates * sizes) as f64
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let Shape { cell, batch, steps, input, hidden, mode } = self;
+        let mode = if *mode == Mode::Train { "train" } else { "infer" };
+        format!("{cell} {batch},{steps},{input},{hidden} {mode}")
+    }
+}
+
+/// Something that can be timed: one call is one pass.
+pub(crate) type Work = Box<dyn FnMut()>;
+
+/// The pass of a layer.
+pub(crate) fn work(shape: Shape, compute: &Compute) -> Work {
+    let Shape { cell, input, hidden, .. } = shape;
+    match cell {
+        "lstm" => of_cell(Lstm::new(input, hidden), shape, compute),
+        "gru" => of_cell(Gru::new(input, hidden), shape, compute),
+        _ => of_cell(Rnn::new(input, hidden, Nonlinearity::Tanh), shape, compute),
+    }
+}
+
+fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work {
+    let Shape { batch, steps, input, hidden, mode, .. } = shape;
+    let mut layout = Layout::new();
+    let stack = Stack::add(&mut layout, "rnn.", vec![cell], StackOptions::default());
+    let mut parameters = Parameters::<f32>::zeros(Arc::new(layout));
+    let mut generator = Generator::new(1, 0);
+    for (cell, slots) in stack.cells() {
+        initialize::recurrent(&mut generator, &mut parameters, cell, slots);
+    }
+    let mut random =
+        |rows, columns| Matrix::from_fn(rows, columns, |_, _| generator.uniform::<f32>() - 0.5);
+    let (x, d_output) = (random(input, batch * steps), random(hidden, batch * steps));
+    let compute = compute.clone();
+    if mode == Mode::Infer && steps == 1 {
+        // One step at a time is what a stream is for.
+        let mut stream = StackStream::new(&compute, &stack, &parameters, batch);
+        return Box::new(move || {
+            stream.step(Input::Columns(x.as_ref()));
+        });
+    }
+    let (zero, lengths) = (stack.zero_state(batch), Lengths::equal(batch, steps));
+    if mode == Mode::Infer {
+        let mut inference = StackInference::new(&compute, &stack, &parameters);
+        return Box::new(move || {
+            drop(inference.run(Input::Columns(x.as_ref()), &zero, &lengths));
+        });
+    }
+    let mut gradients = parameters.zeros_like();
+    let (mut d_x, mut tape) = (Matrix::zeros(input, batch * steps), Tape::new());
+    Box::new(move || {
+        let input = Input::Columns(x.as_ref());
+        let run = stack.run(&compute, &parameters, input, &zero, &lengths, None, &mut tape);
+        gradients.as_mut_slice().fill(0.0);
+        let mut turned = run.turn();
+        let (_, mut d_h) = turned.output_and_gradient();
+        d_h.copy_from(d_output.as_ref());
+        let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
+        stack.run_backward(turned, &compute, &parameters, input, &mut gradients, &());
+    })
+}

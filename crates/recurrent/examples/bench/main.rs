@@ -1,0 +1,84 @@
+//! How fast recurrent layers are on this machine, and beside PyTorch and ONNX Runtime if asked.
+//!
+//! ```text
+//! cargo xtask bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]
+//! ```
+//!
+//! Each row is one layer of one cell: batch, steps, input and hidden size, forward alone (`infer`)
+//! or forward and backward with the gradients of parameters and input (`train`). Times are medians
+//! of samples; with peers, the samples of all programs take turns, so that a machine that gets
+//! slower does so for everybody. A rate counts the multiply-adds of the products alone: twice
+//! steps x batch x gates x hidden x (input + hidden), three times that in training. Its share is of
+//! the rate of a product of 512 x 512 x 512, which takes turns with them too. A ratio is a peer's
+//! time divided by ours: above 1 we are faster.
+//!
+//! All programs read the same sizes from memory of their own and get the gradient of the output
+//! given. In inference the weights may be prepared beforehand, as ONNX Runtime does; in training
+//! they change between two passes, so preparing them counts.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a benchmark prints what it measured
+
+mod grid;
+mod layer;
+mod peers;
+
+use std::process::ExitCode;
+
+/// What was asked for.
+pub(crate) struct Arguments {
+    /// How many threads to use; one and two where none are named.
+    threads: Vec<usize>,
+    json: bool,
+    quick: bool,
+    /// Only rows whose names hold this.
+    filter: String,
+    /// The interpreter whose environment has PyTorch and ONNX Runtime.
+    peers: Option<String>,
+}
+
+const USAGE: &str =
+    "usage: bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]";
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut parsed = Arguments {
+        threads: vec![1, 2],
+        json: false,
+        quick: false,
+        filter: String::new(),
+        peers: None,
+    };
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--threads" => {
+                let text = value()?;
+                let count = text.parse().ok().filter(|&count| count > 0);
+                parsed.threads =
+                    vec![count.ok_or(format!("--threads {text}: no count of threads"))?];
+            }
+            "--json" => parsed.json = true,
+            "--quick" => parsed.quick = true,
+            "--filter" => parsed.filter = value()?,
+            "--peers" => parsed.peers = Some(value()?),
+            _ => return Err(format!("unknown argument {argument}")),
+        }
+    }
+    Ok(parsed)
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("error: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match grid::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
