@@ -28,6 +28,9 @@ const SIZES: [(usize, usize, usize, usize); 13] = [
     (64, 128, 1024, 1024),
 ];
 const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
+/// The same of whole models: those that learn, and those that write so many characters.
+const LEARNERS: [(usize, usize, usize, usize); 2] = [(32, 64, 128, 128), (32, 64, 512, 512)];
+const WRITERS: [(usize, usize, usize, usize); 2] = [(1, 500, 128, 128), (1, 500, 512, 512)];
 
 /// Samples of each program in a row.
 const SAMPLES: usize = 7;
@@ -62,9 +65,42 @@ struct Row<'a> {
     peers: &'a [(&'static str, f64)],
 }
 
+/// Every row that was asked for, but for its name.
+fn shapes(arguments: &Arguments) -> Vec<Shape> {
+    type Size = (usize, usize, usize, usize);
+    let layers = if arguments.quick { &SIZES[..9] } else { &SIZES[..] };
+    let of_cell = |cell| {
+        let row = move |&(batch, steps, input, hidden): &Size, mode| Shape {
+            cell,
+            batch,
+            steps,
+            input,
+            hidden,
+            mode,
+        };
+        match arguments.model {
+            false => layers
+                .iter()
+                .flat_map(|size| [Mode::Infer, Mode::Train].map(|mode| row(size, mode)))
+                .collect::<Vec<_>>(),
+            true => {
+                let learners = LEARNERS.iter().map(|size| row(size, Mode::Learn));
+                learners.chain(WRITERS.iter().map(|size| row(size, Mode::Write))).collect()
+            }
+        }
+    };
+    CELLS.into_iter().flat_map(of_cell).collect()
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let sizes = if arguments.quick { &SIZES[..9] } else { &SIZES[..] };
-    let mut found = false;
+    let mut shapes = shapes(arguments);
+    shapes.retain(|shape| shape.name().contains(&arguments.filter));
+    if shapes.is_empty() {
+        bail!(
+            "no row's name holds {:?}; names are such as \"lstm 32,64,128,128 train\"",
+            arguments.filter
+        );
+    }
     for &threads in &arguments.threads {
         let mut peers = match &arguments.peers {
             Some(python) => Peer::start_all(python, threads)?,
@@ -75,23 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             println!("\n{threads} thread(s), {}", compute.level().name());
             heading(&peers);
         }
-        for cell in CELLS {
-            for &(batch, steps, input, hidden) in sizes {
-                for mode in [Mode::Infer, Mode::Train] {
-                    let shape = Shape { cell, batch, steps, input, hidden, mode };
-                    if shape.name().contains(&arguments.filter) {
-                        found = true;
-                        row(shape, &compute, &mut peers, arguments)?;
-                    }
-                }
-            }
+        for &shape in &shapes {
+            row(shape, &compute, &mut peers, arguments)?;
         }
-    }
-    if !found {
-        bail!(
-            "no row's name holds {:?}; names are such as \"lstm 32,64,128,128 train\"",
-            arguments.filter
-        );
     }
     Ok(())
 }

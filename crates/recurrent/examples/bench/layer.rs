@@ -9,6 +9,8 @@ use recurrent_topologies::{
 };
 use serde::Serialize;
 
+use crate::model::{self, VOCABULARY};
+
 /// What a row measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,6 +19,21 @@ pub(crate) enum Mode {
     Infer,
     /// Forward and backward.
     Train,
+    /// A whole update of a language model.
+    Learn,
+    /// A language model writes so many characters.
+    Write,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::Infer => "infer",
+            Mode::Train => "train",
+            Mode::Learn => "learn",
+            Mode::Write => "write",
+        }
+    }
 }
 
 /// The kind and the sizes of a layer.
@@ -38,24 +55,30 @@ impl Shape {
             "gru" => 3,
             _ => 1,
         };
-        let times = if self.mode == Mode::Train { 3 } else { 1 };
+        let times = if matches!(self.mode, Mode::Train | Mode::Learn) { 3 } else { 1 };
         let (gates, sizes) = (gates * self.hidden, self.input + self.hidden);
-        (2 * times * self.steps * self.batch * gates * sizes) as f64
+        let readout = match self.mode {
+            Mode::Infer | Mode::Train => 0,
+            Mode::Learn | Mode::Write => self.hidden * VOCABULARY,
+        };
+        (2 * times * self.steps * self.batch * (gates * sizes + readout)) as f64
     }
 
     pub(crate) fn name(&self) -> String {
         let Shape { cell, batch, steps, input, hidden, mode } = self;
-        let mode = if *mode == Mode::Train { "train" } else { "infer" };
-        format!("{cell} {batch},{steps},{input},{hidden} {mode}")
+        format!("{cell} {batch},{steps},{input},{hidden} {}", mode.name())
     }
 }
 
 /// Something that can be timed: one call is one pass.
 pub(crate) type Work = Box<dyn FnMut()>;
 
-/// The pass of a layer.
+/// The pass of a row.
 pub(crate) fn work(shape: Shape, compute: &Compute) -> Work {
-    let Shape { cell, input, hidden, .. } = shape;
+    let Shape { cell, input, hidden, mode, .. } = shape;
+    if matches!(mode, Mode::Learn | Mode::Write) {
+        return model::work(shape, compute);
+    }
     match cell {
         "lstm" => of_cell(Lstm::new(input, hidden), shape, compute),
         "gru" => of_cell(Gru::new(input, hidden), shape, compute),

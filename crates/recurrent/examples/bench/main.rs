@@ -1,7 +1,7 @@
 //! How fast recurrent layers are on this machine, and beside PyTorch and ONNX Runtime if asked.
 //!
 //! ```text
-//! cargo xtask bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]
+//! cargo xtask bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
 //! ```
 //!
 //! Each row is one layer of one cell: batch, steps, input and hidden size, forward alone (`infer`)
@@ -12,6 +12,10 @@
 //! the rate of a product of 512 x 512 x 512, which takes turns with them too. A ratio is a peer's
 //! time divided by ours: above 1 we are faster.
 //!
+//! With `--model` each row is a language model of 65 characters, one layer of the cell between an
+//! embedding of the input size and a readout: an update of it (`learn`: loss, gradients, clipping,
+//! Adam), or so many characters written one by one (`write`, each drawn from the distribution).
+//!
 //! All programs read the same sizes from memory of their own and get the gradient of the output
 //! given. In inference the weights may be prepared beforehand, as ONNX Runtime does; in training
 //! they change between two passes, so preparing them counts.
@@ -20,6 +24,7 @@
 
 mod grid;
 mod layer;
+mod model;
 mod peers;
 
 use std::process::ExitCode;
@@ -30,6 +35,8 @@ pub(crate) struct Arguments {
     threads: Vec<usize>,
     json: bool,
     quick: bool,
+    /// Whole models instead of layers.
+    model: bool,
     /// Only rows whose names hold this.
     filter: String,
     /// The interpreter whose environment has PyTorch and ONNX Runtime.
@@ -37,13 +44,14 @@ pub(crate) struct Arguments {
 }
 
 const USAGE: &str =
-    "usage: bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]";
+    "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]";
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut parsed = Arguments {
         threads: vec![1, 2],
         json: false,
         quick: false,
+        model: false,
         filter: String::new(),
         peers: None,
     };
@@ -58,6 +66,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
             }
             "--json" => parsed.json = true,
             "--quick" => parsed.quick = true,
+            "--model" => parsed.model = true,
             "--filter" => parsed.filter = value()?,
             "--peers" => parsed.peers = Some(value()?),
             _ => return Err(format!("unknown argument {argument}")),

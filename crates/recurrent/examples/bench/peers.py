@@ -17,6 +17,8 @@ module, threads = sys.argv[1], int(sys.argv[2])
 def torch_pass(shape):
     import torch
 
+    if shape["mode"] in ("learn", "write"):
+        return torch_model_pass(shape)
     kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
     layer = kinds[shape["cell"]](shape["input"], shape["hidden"])
     train = shape["mode"] == "train"
@@ -39,12 +41,48 @@ def torch_pass(shape):
     return step
 
 
+def torch_model_pass(shape):
+    import torch
+
+    kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+    size, hidden, steps, vocabulary = shape["input"], shape["hidden"], shape["steps"], 65
+    embedding = torch.nn.Embedding(vocabulary, size)
+    layer = kinds[shape["cell"]](size, hidden)
+    readout = torch.nn.Linear(hidden, vocabulary)
+    if shape["mode"] == "write":
+
+        def write():
+            with torch.inference_mode():
+                token, state = torch.zeros(1, 1, dtype=torch.long), None
+                for _ in range(steps):
+                    output, state = layer(embedding(token), state)
+                    token = torch.multinomial(torch.softmax(readout(output[0]), -1), 1)
+
+        return write
+    parameters = [p for part in (embedding, layer, readout) for p in part.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=0.002, fused=True)
+    tokens = torch.randint(vocabulary, (steps + 1, shape["batch"]))
+    state = None
+
+    def learn():
+        nonlocal state
+        optimizer.zero_grad(set_to_none=True)
+        output, last = layer(embedding(tokens[:-1]), state)
+        state = tuple(s.detach() for s in last) if isinstance(last, tuple) else last.detach()
+        logits = readout(output).reshape(-1, vocabulary)
+        torch.nn.functional.cross_entropy(logits, tokens[1:].reshape(-1)).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+
+    return learn
+
+
 def onnx_pass(shape):
     import numpy
     import onnx
     import onnxruntime
 
-    if shape["mode"] == "train":
+    if shape["mode"] != "infer":
         return None
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[shape["cell"]]
     hidden, size = shape["hidden"], shape["input"]
