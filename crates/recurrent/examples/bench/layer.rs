@@ -75,19 +75,26 @@ pub(crate) type Work = Box<dyn FnMut()>;
 
 /// The pass of a row.
 pub(crate) fn work(shape: Shape, compute: &Compute) -> Work {
-    let Shape { cell, input, hidden, mode, .. } = shape;
+    let Shape { batch, steps, mode, .. } = shape;
     if matches!(mode, Mode::Learn | Mode::Write) {
         return model::work(shape, compute);
     }
+    of_lengths(shape, Lengths::equal(batch, steps), compute)
+}
+
+/// The pass of a layer over sequences of other lengths.
+pub(crate) fn of_lengths(shape: Shape, lengths: Lengths, compute: &Compute) -> Work {
+    let Shape { cell, input, hidden, .. } = shape;
     match cell {
-        "lstm" => of_cell(Lstm::new(input, hidden), shape, compute),
-        "gru" => of_cell(Gru::new(input, hidden), shape, compute),
-        _ => of_cell(Rnn::new(input, hidden, Nonlinearity::Tanh), shape, compute),
+        "lstm" => of_cell(Lstm::new(input, hidden), shape, lengths, compute),
+        "gru" => of_cell(Gru::new(input, hidden), shape, lengths, compute),
+        _ => of_cell(Rnn::new(input, hidden, Nonlinearity::Tanh), shape, lengths, compute),
     }
 }
 
-fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work {
+fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, lengths: Lengths, compute: &Compute) -> Work {
     let Shape { batch, steps, input, hidden, mode, .. } = shape;
+    let columns = lengths.columns();
     let mut layout = Layout::new();
     let stack = Stack::add(&mut layout, "rnn.", vec![cell], StackOptions::default());
     let mut parameters = Parameters::<f32>::zeros(Arc::new(layout));
@@ -97,7 +104,7 @@ fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work 
     }
     let mut random =
         |rows, columns| Matrix::from_fn(rows, columns, |_, _| generator.uniform::<f32>() - 0.5);
-    let (x, d_output) = (random(input, batch * steps), random(hidden, batch * steps));
+    let (x, d_output) = (random(input, columns), random(hidden, columns));
     let compute = compute.clone();
     if mode == Mode::Infer && steps == 1 {
         // One step at a time is what a stream is for.
@@ -106,7 +113,7 @@ fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work 
             stream.step(Input::Columns(x.as_ref()));
         });
     }
-    let (zero, lengths) = (stack.zero_state(batch), Lengths::equal(batch, steps));
+    let zero = stack.zero_state(batch);
     if mode == Mode::Infer {
         let mut inference = StackInference::new(&compute, &stack, &parameters);
         return Box::new(move || {
@@ -114,7 +121,7 @@ fn of_cell<C: Cell + 'static>(cell: C, shape: Shape, compute: &Compute) -> Work 
         });
     }
     let mut gradients = parameters.zeros_like();
-    let (mut d_x, mut tape) = (Matrix::zeros(input, batch * steps), Tape::new());
+    let (mut d_x, mut tape) = (Matrix::zeros(input, columns), Tape::new());
     Box::new(move || {
         let input = Input::Columns(x.as_ref());
         let run = stack.run(&compute, &parameters, input, &zero, &lengths, None, &mut tape);

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! cargo xtask bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
+//! cargo xtask bench --stream
+//! cargo xtask bench --cost FILE.svg [--threads N]
 //! ```
 //!
 //! Each row is one layer of one cell: batch, steps, input and hidden size, forward alone (`infer`)
@@ -16,17 +18,23 @@
 //! embedding of the input size and a readout: an update of it (`learn`: loss, gradients, clipping,
 //! Adam), or so many characters written one by one (`write`, each drawn from the distribution).
 //!
+//! `--stream` times every single step of a stream and says how long it takes at worst. `--cost`
+//! draws what a training pass costs by the real tokens of its batch.
+//!
 //! All programs read the same sizes from memory of their own and get the gradient of the output
 //! given. In inference the weights may be prepared beforehand, as ONNX Runtime does; in training
 //! they change between two passes, so preparing them counts.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a benchmark prints what it measured
 
+mod cost;
 mod grid;
 mod layer;
 mod model;
 mod peers;
+mod stream;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What was asked for.
@@ -37,6 +45,10 @@ pub(crate) struct Arguments {
     quick: bool,
     /// Whole models instead of layers.
     model: bool,
+    /// Single steps instead of rows.
+    stream: bool,
+    /// A picture instead of rows: where it goes.
+    cost: Option<PathBuf>,
     /// Only rows whose names hold this.
     filter: String,
     /// The interpreter whose environment has PyTorch and ONNX Runtime.
@@ -44,7 +56,9 @@ pub(crate) struct Arguments {
 }
 
 const USAGE: &str =
-    "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]";
+    "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
+       bench --stream
+       bench --cost FILE.svg [--threads N]";
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut parsed = Arguments {
@@ -52,6 +66,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
         json: false,
         quick: false,
         model: false,
+        stream: false,
+        cost: None,
         filter: String::new(),
         peers: None,
     };
@@ -67,6 +83,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--json" => parsed.json = true,
             "--quick" => parsed.quick = true,
             "--model" => parsed.model = true,
+            "--stream" => parsed.stream = true,
+            "--cost" => parsed.cost = Some(value()?.into()),
             "--filter" => parsed.filter = value()?,
             "--peers" => parsed.peers = Some(value()?),
             _ => return Err(format!("unknown argument {argument}")),
@@ -83,7 +101,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match grid::run(&arguments) {
+    let result = match &arguments.cost {
+        Some(file) => cost::run(file, arguments.threads[0]),
+        None if arguments.stream => stream::run(),
+        None => grid::run(&arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
