@@ -29,7 +29,7 @@ fn plan() -> Vec<Step> {
     vec![
         // Apart, so that its time is not taken for the tests'.
         step("compile", tests("--no-run")),
-        step("tests, long ones too", tests("--no-fail-fast")),
+        step("all tests", tests("--no-fail-fast")),
         step("fuzzing", command("xtask fuzz --executions 10000000")),
     ]
 }
