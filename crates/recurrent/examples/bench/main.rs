@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo xtask bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
+//!                   [--processor-time]
 //! ```
 //!
 //! Each row is one layer of one cell: batch, steps, input and hidden size, forward alone (`infer`)
@@ -16,12 +17,16 @@
 //! embedding of the input size and a readout: an update of it (`learn`: loss, gradients, clipping,
 //! Adam), or so many characters written one by one (`write`, each drawn from the distribution).
 //!
+//! With `--processor-time` (one thread, on Linux) the time in which others use the processor does
+//! not count, in no program.
+//!
 //! All programs read the same sizes from memory of their own and get the gradient of the output
 //! given. In inference the weights may be prepared beforehand, as ONNX Runtime does; in training
 //! they change between two passes, so preparing them counts.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a benchmark prints what it measured
 
+mod clock;
 mod grid;
 mod layer;
 mod model;
@@ -41,10 +46,12 @@ pub(crate) struct Arguments {
     filter: String,
     /// The interpreter whose environment has PyTorch and ONNX Runtime.
     peers: Option<String>,
+    /// Measure the processor's time instead of time on the clock.
+    processor_time: bool,
 }
 
-const USAGE: &str =
-    "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]";
+const USAGE: &str = "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] \
+    [--peers PYTHON] [--processor-time]";
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut parsed = Arguments {
@@ -54,6 +61,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
         model: false,
         filter: String::new(),
         peers: None,
+        processor_time: false,
     };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -65,12 +73,16 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
                     vec![count.ok_or(format!("--threads {text}: no count of threads"))?];
             }
             "--json" => parsed.json = true,
+            "--processor-time" => parsed.processor_time = true,
             "--quick" => parsed.quick = true,
             "--model" => parsed.model = true,
             "--filter" => parsed.filter = value()?,
             "--peers" => parsed.peers = Some(value()?),
             _ => return Err(format!("unknown argument {argument}")),
         }
+    }
+    if parsed.processor_time && parsed.threads != [1] {
+        return Err("--processor-time is that of one thread: it needs --threads 1".to_owned());
     }
     Ok(parsed)
 }
