@@ -30,7 +30,8 @@ Commands:
                searches for files that a reader does not stand, with libFuzzer: all readers for 60
                seconds each, or for so many executions in all (needs a C++ compiler)
   ulp          the error of every activation over all 2^32 inputs (takes minutes)
-  bench [--threads N] [--json] [--quick] [--filter TEXT] [--peers PYTHON]
+  bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
+        [--processor-time]
                how fast the layers are here, and beside PyTorch and ONNX Runtime where PYTHON is an
                interpreter that has them
   help         this text

@@ -17,6 +17,9 @@ pub use cell::{
     RowMap, Source, StateRef, Target,
 };
 
+mod plan;
+pub use plan::CellPlan;
+
 mod slots;
 pub use slots::CellSlots;
 

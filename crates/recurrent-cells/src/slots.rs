@@ -2,8 +2,8 @@
 
 use recurrent_kernels::Real;
 
-use crate::cell::{Biases, Cell, CellShape, Phase, RecurrentWeight, RowMap, Target};
-use crate::{Form, Layout, Parameters, Slot};
+use crate::cell::{Biases, CellShape, Phase, RecurrentWeight, RowMap, Target};
+use crate::{CellPlan, Form, Layout, Parameters, Slot};
 
 /// Where a cell's parameters lie: under the same names for every cell, PyTorch's where it has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +70,13 @@ impl CellSlots {
     /// along the recurrence's.
     pub fn merge_bias<T: Real>(
         &self,
-        cell: &impl Cell,
+        plan: &CellPlan,
         parameters: &Parameters<T>,
         bias: &mut Vec<T>,
     ) {
         bias.clear();
-        bias.resize(cell.shape().tape_rows, T::ZERO);
-        self.for_bias_rows(cell, |slot, map| {
+        bias.resize(plan.shape.tape_rows, T::ZERO);
+        self.for_bias_rows(plan, |slot, map| {
             let source = &parameters.slice(slot)[map.weight.clone()];
             for (sum, &term) in bias[map.tape.clone()].iter_mut().zip(source) {
                 *sum += term;
@@ -87,11 +87,11 @@ impl CellSlots {
     /// Undoes [`merge_bias`](Self::merge_bias): adds a gradient by tape row to both biases.
     pub fn merge_bias_backward<T: Real>(
         &self,
-        cell: &impl Cell,
+        plan: &CellPlan,
         d_bias: &[T],
         gradients: &mut Parameters<T>,
     ) {
-        self.for_bias_rows(cell, |slot, map| {
+        self.for_bias_rows(plan, |slot, map| {
             let target = &mut gradients.slice_mut(slot)[map.weight.clone()];
             for (sum, &term) in target.iter_mut().zip(&d_bias[map.tape.clone()]) {
                 *sum += term;
@@ -99,12 +99,12 @@ impl CellSlots {
         });
     }
 
-    fn for_bias_rows(&self, cell: &impl Cell, mut f: impl FnMut(Slot, &RowMap)) {
+    fn for_bias_rows(&self, plan: &CellPlan, mut f: impl FnMut(Slot, &RowMap)) {
         if let Some(bias_ih) = self.bias_ih {
-            cell.input_map().iter().for_each(|map| f(bias_ih, map));
+            plan.input_map.iter().for_each(|map| f(bias_ih, map));
         }
         let Some(bias_hh) = self.bias_hh else { return };
-        for phase in cell.phases() {
+        for phase in &plan.phases {
             if let (RecurrentWeight::Hidden, Target::Tape(map)) = (phase.weight, &phase.target) {
                 map.iter().for_each(|map| f(bias_hh, map));
             }

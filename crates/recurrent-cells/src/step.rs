@@ -6,75 +6,96 @@ use recurrent_kernels::{
     Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product, product_within,
 };
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Phase, RowMap, Source, StateRef, Target};
-use crate::{CellSlots, Parameters};
+use crate::cell::{Backward, Cell, CellShape, Forward, Phase, Source, StateRef, Target};
+use crate::plan::tape_rows;
+use crate::{CellPlan, CellSlots, Parameters};
 
 /// A cell's weights, packed for forward steps; packed once for a sequence in training and once
 /// for a model in inference.
 pub struct PackedCell<T> {
-    input: Packed<T>,
-    input_rows: Range<usize>,
-    phases: Vec<(Phase, Packed<T>)>,
+    plan: CellPlan,
+    input: PackedInput<T>,
+    phases: Vec<PackedPhase<T>>,
     bias: Vec<T>,
     peephole: Vec<T>,
 }
 
 /// A cell's weights, transposed and packed for backward steps.
 pub struct PackedCellBackward<T> {
-    input: Packed<T>,
-    input_rows: Range<usize>,
-    phases: Vec<(Phase, Packed<T>)>,
+    input: PackedInput<T>,
+    phases: Vec<PackedPhase<T>>,
     peephole: Vec<T>,
+}
+
+/// `weight_ih`, and between which rows it lies.
+struct PackedInput<T> {
+    weight_rows: Vec<Range<usize>>,
+    tape_rows: Range<usize>,
+    packed: Packed<T>,
+}
+
+/// A phase, the rows of its weight in the order of its target, and these rows packed.
+struct PackedPhase<T> {
+    phase: Phase,
+    weight_rows: Vec<Range<usize>>,
+    packed: Packed<T>,
+}
+
+impl<T: Real> PackedInput<T> {
+    fn new(plan: &CellPlan) -> Self {
+        let (weight_rows, tape_rows) = (plan.input_weight_rows(), plan.input_rows());
+        PackedInput { weight_rows, tape_rows, packed: Packed::new() }
+    }
+}
+
+impl<T: Real> PackedPhase<T> {
+    fn all(plan: &CellPlan) -> Vec<Self> {
+        let phase = |phase: &Phase| {
+            let weight_rows = plan.weight_rows(phase);
+            PackedPhase { phase: phase.clone(), weight_rows, packed: Packed::new() }
+        };
+        plan.phases.iter().map(phase).collect()
+    }
 }
 
 impl<T: Real> PackedCell<T> {
     /// Room for the weights of `cell`; [`pack`](Self::pack) fills it.
     pub fn new(cell: &impl Cell) -> Self {
+        let plan = CellPlan::of(cell);
         PackedCell {
-            input: Packed::new(),
-            input_rows: input_rows(cell),
-            phases: cell.phases().into_iter().map(|phase| (phase, Packed::new())).collect(),
+            input: PackedInput::new(&plan),
+            phases: PackedPhase::all(&plan),
             bias: Vec::new(),
             peephole: Vec::new(),
+            plan,
         }
     }
 
     /// Packs the recurrent weights and merges the biases.
-    pub fn pack(
-        &mut self,
-        level: Level,
-        cell: &impl Cell,
-        slots: &CellSlots,
-        parameters: &Parameters<T>,
-    ) {
-        for (phase, packed) in &mut self.phases {
+    pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
             let weight = parameters.get(slots.recurrent_weight(phase));
-            packed.pack(level, weight, &weight_rows(phase, weight.rows()));
+            packed.pack(level, weight, weight_rows);
         }
-        slots.merge_bias(cell, parameters, &mut self.bias);
+        slots.merge_bias(&self.plan, parameters, &mut self.bias);
         copy_peephole(slots, parameters, &mut self.peephole);
     }
 
     /// Packs `weight_ih` as well: not needed where the input's products are looked up.
-    pub fn pack_input(
-        &mut self,
-        level: Level,
-        cell: &impl Cell,
-        slots: &CellSlots,
-        parameters: &Parameters<T>,
-    ) {
-        self.input.pack(level, parameters.get(slots.weight_ih), &input_weight_rows(cell));
+    pub fn pack_input(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        let PackedInput { weight_rows, packed, .. } = &mut self.input;
+        packed.pack(level, parameters.get(slots.weight_ih), weight_rows);
     }
 
     /// The rows of the tape that the input's product fills.
     pub fn input_rows(&self) -> Range<usize> {
-        self.input_rows.clone()
+        self.input.tape_rows.clone()
     }
 
     /// The input's products of any number of columns: `tape[input rows] = W_ih x`.
     pub fn input_product(&self, compute: &Compute, tape: ColumnsMut<'_, T>, x: Columns<'_, T>) {
         let tape = tape.rows_range(self.input_rows());
-        compute.product(tape, Accum::Replace, &self.input, x);
+        compute.product(tape, Accum::Replace, &self.input.packed, x);
     }
 
     /// The recurrent half of a step, for some columns: the tape's input rows hold the input's
@@ -94,8 +115,8 @@ impl<T: Real> PackedCell<T> {
     ) {
         let next = StateRef { h: h.as_ref(), c: c.as_ref() };
         assert_shapes(cell.shape(), tape.as_ref(), previous, next);
-        tape.reborrow().rows_range(0..self.input_rows.start).fill(T::ZERO);
-        for (index, (phase, packed)) in self.phases.iter().enumerate() {
+        tape.reborrow().rows_range(0..self.input.tape_rows.start).fill(T::ZERO);
+        for (index, PackedPhase { phase, packed, .. }) in self.phases.iter().enumerate() {
             match (&phase.source, &phase.target) {
                 (Source::PreviousHidden, Target::Tape(map)) => {
                     let rows = tape.reborrow().rows_range(tape_rows(map));
@@ -132,33 +153,27 @@ impl<T: Real> PackedCell<T> {
 impl<T: Real> PackedCellBackward<T> {
     /// Room for the transposed weights of `cell`; [`pack`](Self::pack) fills it.
     pub fn new(cell: &impl Cell) -> Self {
+        let plan = CellPlan::of(cell);
         PackedCellBackward {
-            input: Packed::new(),
-            input_rows: input_rows(cell),
-            phases: cell.phases().into_iter().map(|phase| (phase, Packed::new())).collect(),
+            input: PackedInput::new(&plan),
+            phases: PackedPhase::all(&plan),
             peephole: Vec::new(),
         }
     }
 
     /// Packs the recurrent weights, transposed.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
-        for (phase, packed) in &mut self.phases {
+        for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
             let weight = parameters.get(slots.recurrent_weight(phase));
-            packed.pack_transposed(level, weight, &weight_rows(phase, weight.rows()));
+            packed.pack_transposed(level, weight, weight_rows);
         }
         copy_peephole(slots, parameters, &mut self.peephole);
     }
 
     /// Packs `weight_ih`, transposed: needed where the gradient of x is wanted.
-    pub fn pack_input(
-        &mut self,
-        level: Level,
-        cell: &impl Cell,
-        slots: &CellSlots,
-        parameters: &Parameters<T>,
-    ) {
-        let weight_ih = parameters.get(slots.weight_ih);
-        self.input.pack_transposed(level, weight_ih, &input_weight_rows(cell));
+    pub fn pack_input(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        let PackedInput { weight_rows, packed, .. } = &mut self.input;
+        packed.pack_transposed(level, parameters.get(slots.weight_ih), weight_rows);
     }
 
     /// The gradient of x for any number of columns: `d_x = W_ih^T tape[input rows]`.
@@ -169,7 +184,8 @@ impl<T: Real> PackedCellBackward<T> {
         accum: Accum,
         tape: Columns<'_, T>,
     ) {
-        compute.product(d_x, accum, &self.input, tape.rows_range(self.input_rows.clone()));
+        let PackedInput { tape_rows, packed, .. } = &self.input;
+        compute.product(d_x, accum, packed, tape.rows_range(tape_rows.clone()));
     }
 
     /// Undoes [`PackedCell::forward`] for some columns: the tape becomes the gradient of its
@@ -205,7 +221,7 @@ impl<T: Real> PackedCellBackward<T> {
             shape.inner_size,
             tape.columns()
         );
-        for (index, (phase, packed)) in self.phases.iter().enumerate().rev() {
+        for (index, PackedPhase { phase, packed, .. }) in self.phases.iter().enumerate().rev() {
             cell.pointwise_backward(
                 level,
                 index,
@@ -234,32 +250,9 @@ impl<T: Real> PackedCellBackward<T> {
     }
 }
 
-/// The rows of the tape that a product goes to.
-fn tape_rows(map: &[RowMap]) -> Range<usize> {
-    let start = map.first().map_or(0, |map| map.tape.start);
-    let end = map.last().map_or(0, |map| map.tape.end);
-    start..end
-}
-
-/// The rows of a phase's weight, in the order of its target.
-fn weight_rows(phase: &Phase, rows: usize) -> Vec<Range<usize>> {
-    match &phase.target {
-        Target::Tape(map) => map.iter().map(|map| map.weight.clone()).collect(),
-        Target::Hidden => std::iter::once(0..rows).collect(),
-    }
-}
-
 fn copy_peephole<T: Real>(slots: &CellSlots, parameters: &Parameters<T>, target: &mut Vec<T>) {
     target.clear();
     target.extend(slots.weight_peephole.iter().flat_map(|&slot| parameters.slice(slot)));
-}
-
-fn input_rows(cell: &impl Cell) -> Range<usize> {
-    tape_rows(&cell.input_map())
-}
-
-fn input_weight_rows(cell: &impl Cell) -> Vec<Range<usize>> {
-    cell.input_map().into_iter().map(|map| map.weight).collect()
 }
 
 /// The one door for the blocks of a step; the cells' inner loops rely on it.

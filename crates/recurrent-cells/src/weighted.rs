@@ -217,8 +217,8 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
             assert!(given == wanted, "{name} of {given:?}; this cell needs {wanted:?}");
         }
         let mut packed = PackedCell::new(&cell);
-        packed.pack(level, &cell, &slots, &parameters);
-        packed.pack_input(level, &cell, &slots, &parameters);
+        packed.pack(level, &slots, &parameters);
+        packed.pack_input(level, &slots, &parameters);
         WeightedCell {
             tape: Matrix::zeros(shape.tape_rows, 1),
             h: Matrix::zeros(shape.hidden_size, 1),

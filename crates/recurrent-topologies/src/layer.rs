@@ -117,14 +117,13 @@ impl<T: Real> DirectionTape<T> {
     pub(crate) fn pack(
         &mut self,
         compute: &Compute,
-        cell: &impl Cell,
         slots: &CellSlots,
         parameters: &Parameters<T>,
         with_input: bool,
     ) {
-        self.packed.pack(compute.level(), cell, slots, parameters);
+        self.packed.pack(compute.level(), slots, parameters);
         if with_input {
-            self.packed.pack_input(compute.level(), cell, slots, parameters);
+            self.packed.pack_input(compute.level(), slots, parameters);
         }
     }
 
@@ -280,13 +279,13 @@ impl<T: Real> DirectionTape<T> {
         (previous, d_bias): (&mut Matrix<T>, &mut Vec<T>),
         gradients: &mut Parameters<T>,
     ) {
-        let Pass { compute, cell, initial, .. } = pass;
+        let Pass { compute, initial, .. } = pass;
         let gates = self.gates.as_ref();
         if slots.bias_ih.is_some() {
             d_bias.clear();
             d_bias.resize(self.gates.rows(), T::ZERO);
             add_row_sums(compute, gates, d_bias);
-            slots.merge_bias_backward(cell, d_bias, gradients);
+            slots.merge_bias_backward(&self.plan, d_bias, gradients);
         }
         for phase in &self.plan.phases {
             let slot = slots.recurrent_weight(phase);
@@ -316,9 +315,9 @@ impl<T: Real> DirectionTape<T> {
             }
         }
         let Some(slot) = slots.weight_peephole else { return };
-        for peephole in cell.peepholes() {
-            let d_rows = gates.rows_range(peephole.tape);
-            let sums = &mut gradients.slice_mut(slot)[peephole.weight];
+        for peephole in &self.plan.peepholes {
+            let d_rows = gates.rows_range(peephole.tape.clone());
+            let sums = &mut gradients.slice_mut(slot)[peephole.weight.clone()];
             let c = self.c.as_ref();
             let pieces = match peephole.at {
                 PeepholeAt::Next => whole(c),

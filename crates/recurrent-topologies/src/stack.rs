@@ -1,6 +1,6 @@
 //! Layers upon layers: what a stack of cells is made of, and the state that it begins from.
 
-use recurrent_cells::{Cell, CellSlots, Form, Layout, Parameters, Slot};
+use recurrent_cells::{Cell, CellPlan, CellSlots, Form, Layout, Parameters, Slot};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
 use crate::direction::suffix;
@@ -37,6 +37,8 @@ pub(crate) type Layer<C> = Vec<StackCell<C>>;
 #[derive(Clone, Debug)]
 pub(crate) struct StackCell<C> {
     pub(crate) cell: C,
+    /// What the cell says of itself.
+    pub(crate) plan: CellPlan,
     pub(crate) direction: Direction,
     pub(crate) slots: CellSlots,
     /// h_0 and, in a cell with c, c_0, if they are learned.
@@ -92,7 +94,7 @@ impl<C: Cell> Stack<C> {
                 let h_0 = vector("h_0", shape.hidden_size);
                 (h_0, (shape.cell_size > 0).then(|| vector("c_0", shape.cell_size)))
             });
-            StackCell { cell, direction, slots, initial }
+            StackCell { plan: CellPlan::of(&cell), cell, direction, slots, initial }
         };
         let layers = cells.into_iter().enumerate().map(|(layer, cell)| {
             let directions = directions.list().iter().enumerate();
@@ -152,8 +154,8 @@ impl<C: Cell> Stack<C> {
         gradient: &State<T>,
         gradients: &mut Parameters<T>,
     ) {
-        let shapes: Vec<_> = self.layers.iter().flatten().map(|own| own.cell.shape()).collect();
-        gradient.assert_shapes(shapes.into_iter(), gradient.batch());
+        let shapes = self.layers.iter().flatten().map(|own| own.plan.shape);
+        gradient.assert_shapes(shapes, gradient.batch());
         for (own, given) in self.layers.iter().flatten().zip(&gradient.layers) {
             own.add_initial_gradient(given, gradients);
         }

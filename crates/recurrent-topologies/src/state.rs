@@ -46,10 +46,10 @@ impl<T: Real> State<T> {
     #[track_caller]
     pub(crate) fn assert_shapes(
         &self,
-        shapes: impl ExactSizeIterator<Item = CellShape>,
+        shapes: impl Iterator<Item = CellShape> + Clone,
         batch: usize,
     ) {
-        let (given, wanted) = (self.layers.len(), shapes.len());
+        let (given, wanted) = (self.layers.len(), shapes.clone().count());
         assert!(
             given == wanted,
             "a state of {given} blocks (layers and directions) does not fit a stack of {wanted}"

@@ -41,8 +41,8 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             .cells()
             .map(|(cell, slots)| {
                 let mut packed = PackedCell::new(cell);
-                packed.pack(compute.level(), cell, slots, parameters);
-                packed.pack_input(compute.level(), cell, slots, parameters);
+                packed.pack(compute.level(), slots, parameters);
+                packed.pack_input(compute.level(), slots, parameters);
                 let gates = Matrix::zeros(cell.shape().tape_rows, batch);
                 StreamLayer { cell: cell.clone(), packed, gates }
             })

@@ -2,26 +2,12 @@
 
 use std::ops::Range;
 
-use recurrent_cells::{Cell, CellShape, PackedCell, PackedCellBackward, Phase, RowMap};
+use recurrent_cells::{Cell, CellPlan, CellShape, PackedCell, PackedCellBackward};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
 use crate::stack::{Layer, StackCell};
 use crate::state::select;
 use crate::{Direction, LayerState, Lengths, Noise, State};
-
-/// How a cell uses its tape; a layer's buffers and packed weights are made for one.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) shape: CellShape,
-    pub(crate) input_map: Vec<RowMap>,
-    pub(crate) phases: Vec<Phase>,
-}
-
-impl Plan {
-    fn of(cell: &impl Cell) -> Self {
-        Plan { shape: cell.shape(), input_map: cell.input_map(), phases: cell.phases() }
-    }
-}
 
 /// One layer's part of a [`Tape`].
 pub(crate) struct LayerTape<T> {
@@ -40,7 +26,8 @@ pub(crate) struct LayerTape<T> {
 /// One direction's part of a [`LayerTape`].
 pub(crate) struct DirectionTape<T> {
     pub(crate) direction: Direction,
-    pub(crate) plan: Plan,
+    /// The layer's buffers and packed weights are made for cells like this.
+    pub(crate) plan: CellPlan,
     /// Tape rows x N: pre-activations, then what backward needs, then gradients.
     pub(crate) gates: Matrix<T>,
     pub(crate) c: Matrix<T>,
@@ -97,12 +84,12 @@ impl<T: Real> Tape<T> {
     /// A state of the batch that is on the tape, in the caller's order.
     #[track_caller]
     fn assert_fits(&self, state: &State<T>) {
-        let shapes: Vec<_> = self.directions().map(|direction| direction.plan.shape).collect();
-        state.assert_shapes(shapes.into_iter(), self.lengths.batch());
+        let shapes = self.directions().map(|direction| direction.plan.shape);
+        state.assert_shapes(shapes, self.lengths.batch());
     }
 
     /// The directions of all layers, in the order of a [`State`].
-    pub(crate) fn directions(&self) -> impl Iterator<Item = &DirectionTape<T>> {
+    pub(crate) fn directions(&self) -> impl Iterator<Item = &DirectionTape<T>> + Clone {
         self.layers.iter().flat_map(|layer| &layer.directions)
     }
 
@@ -121,8 +108,8 @@ impl<T: Real> Tape<T> {
         initial: &State<T>,
         noise: Option<Noise>,
     ) {
-        let shapes: Vec<_> = layers.iter().flatten().map(|own| own.cell.shape()).collect();
-        initial.assert_shapes(shapes.into_iter(), lengths.batch());
+        let shapes = layers.iter().flatten().map(|own| own.plan.shape);
+        initial.assert_shapes(shapes, lengths.batch());
         self.noise = noise;
         if self.lengths != *lengths {
             self.lengths.clone_from(lengths);
@@ -156,9 +143,11 @@ impl<T: Real> LayerTape<T> {
     /// The layer's buffers were made for cells like these.
     pub(crate) fn is_for<C: Cell>(&self, layer: &Layer<C>) -> bool {
         self.directions.len() == layer.len()
-            && self.directions.iter().zip(layer).all(|(tape, own)| {
-                tape.direction == own.direction && tape.plan == Plan::of(&own.cell)
-            })
+            && self
+                .directions
+                .iter()
+                .zip(layer)
+                .all(|(tape, own)| tape.direction == own.direction && tape.plan == own.plan)
     }
 
     fn resize(&mut self, lengths: &Lengths) {
@@ -196,10 +185,10 @@ impl<T: Real> DirectionTape<T> {
     }
 
     fn new<C: Cell>(own: &StackCell<C>) -> Self {
-        let StackCell { cell, direction, .. } = own;
+        let StackCell { cell, direction, plan, .. } = own;
         DirectionTape {
             direction: *direction,
-            plan: Plan::of(cell),
+            plan: plan.clone(),
             gates: empty(),
             c: empty(),
             d_c: empty(),

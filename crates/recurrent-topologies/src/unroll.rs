@@ -115,7 +115,7 @@ impl<C: Cell> Stack<C> {
         for (index, (layer, cells)) in tape.layers.iter_mut().zip(&self.layers).enumerate() {
             for (direction, own) in layer.directions.iter_mut().zip(cells) {
                 let with_input = index > 0 || pack_first_input;
-                direction.pack(compute, &own.cell, &own.slots, parameters, with_input);
+                direction.pack(compute, &own.slots, parameters, with_input);
             }
         }
     }
@@ -318,8 +318,7 @@ impl<C: Cell> Stack<C> {
         layer: usize,
     ) {
         for (direction, own) in tape.layers[layer].directions.iter_mut().zip(&self.layers[layer]) {
-            let StackCell { cell, slots, .. } = own;
-            direction.packed_backward.pack_input(compute.level(), cell, slots, parameters);
+            direction.packed_backward.pack_input(compute.level(), &own.slots, parameters);
         }
     }
 

@@ -1,13 +1,14 @@
 //! The rows, their timing, and the table.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use recurrent_kernels::{Accum, Compute, Matrix, Operand, gemm};
 use serde_json::{Map, json};
 
 use crate::Arguments;
+use crate::clock::Clock;
 use crate::layer::{Mode, Shape, Work, work};
 use crate::peers::Peer;
 
@@ -101,9 +102,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             arguments.filter
         );
     }
+    let clock = Clock::new(arguments.processor_time);
     for &threads in &arguments.threads {
         let mut peers = match &arguments.peers {
-            Some(python) => Peer::start_all(python, threads)?,
+            Some(python) => Peer::start_all(python, threads, arguments.processor_time)?,
             None => vec![],
         };
         let compute = Compute::new(threads)?;
@@ -112,13 +114,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             heading(&peers);
         }
         for &shape in &shapes {
-            row(shape, &compute, &mut peers, arguments)?;
+            row(shape, &compute, &mut peers, &clock, arguments)?;
         }
     }
     Ok(())
 }
 
-fn row(shape: Shape, compute: &Compute, peers: &mut [Peer], arguments: &Arguments) -> Result<()> {
+fn row(
+    shape: Shape,
+    compute: &Compute,
+    peers: &mut [Peer],
+    clock: &Clock,
+    arguments: &Arguments,
+) -> Result<()> {
     let ours =
         |name, work| Contender { name, runner: Runner::Ours { work, passes: 1 }, seconds: vec![] };
     let mut contenders =
@@ -130,13 +138,13 @@ fn row(shape: Shape, compute: &Compute, peers: &mut [Peer], arguments: &Argument
         }
     }
     for contender in &mut contenders {
-        contender.calibrate(peers)?;
+        contender.calibrate(peers, clock)?;
     }
     let samples = if arguments.quick { QUICK_SAMPLES } else { SAMPLES };
     for _ in 0..samples {
         for contender in &mut contenders {
             std::thread::sleep(REST);
-            let seconds = contender.sample(peers)?;
+            let seconds = contender.sample(peers, clock)?;
             contender.seconds.push(seconds);
         }
     }
@@ -154,24 +162,24 @@ fn row(shape: Shape, compute: &Compute, peers: &mut [Peer], arguments: &Argument
 
 impl Contender {
     /// Seconds of one pass, in the mean of a sample.
-    fn sample(&mut self, peers: &mut [Peer]) -> Result<f64> {
+    fn sample(&mut self, peers: &mut [Peer], clock: &Clock) -> Result<f64> {
         match &mut self.runner {
             Runner::Ours { work, passes } => {
-                let began = Instant::now();
+                let began = clock.seconds()?;
                 for _ in 0..*passes {
                     black_box(&mut *work)();
                 }
-                Ok(began.elapsed().as_secs_f64() / f64::from(*passes))
+                Ok((clock.seconds()? - began) / f64::from(*passes))
             }
             Runner::Peer { peer, passes } => peers[*peer].sample(*passes),
         }
     }
 
     /// Warms up, and finds out how many passes make a sample.
-    fn calibrate(&mut self, peers: &mut [Peer]) -> Result<()> {
-        self.sample(peers)?;
+    fn calibrate(&mut self, peers: &mut [Peer], clock: &Clock) -> Result<()> {
+        self.sample(peers, clock)?;
         loop {
-            let seconds = self.sample(peers)?;
+            let seconds = self.sample(peers, clock)?;
             let (Runner::Ours { passes, .. } | Runner::Peer { passes, .. }) = &mut self.runner;
             let total = seconds * f64::from(*passes);
             if total >= LEAST_SECONDS {

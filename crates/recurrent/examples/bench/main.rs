@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo xtask bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
+//!                   [--processor-time]
 //! cargo xtask bench --stream
 //! cargo xtask bench --cost FILE.svg [--threads N]
 //! ```
@@ -18,6 +19,9 @@
 //! embedding of the input size and a readout: an update of it (`learn`: loss, gradients, clipping,
 //! Adam), or so many characters written one by one (`write`, each drawn from the distribution).
 //!
+//! With `--processor-time` (one thread, on Linux) the time in which others use the processor does
+//! not count, in no program.
+//!
 //! `--stream` times every single step of a stream and says how long it takes at worst. `--cost`
 //! draws what a training pass costs by the real tokens of its batch.
 //!
@@ -27,6 +31,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a benchmark prints what it measured
 
+mod clock;
 mod cost;
 mod grid;
 mod layer;
@@ -53,12 +58,12 @@ pub(crate) struct Arguments {
     filter: String,
     /// The interpreter whose environment has PyTorch and ONNX Runtime.
     peers: Option<String>,
+    /// Measure the processor's time instead of time on the clock.
+    processor_time: bool,
 }
 
-const USAGE: &str =
-    "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
-       bench --stream
-       bench --cost FILE.svg [--threads N]";
+const USAGE: &str = "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] \
+    [--peers PYTHON] [--processor-time]\n       bench --stream\n       bench --cost FILE.svg [--threads N]";
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut parsed = Arguments {
@@ -70,6 +75,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
         cost: None,
         filter: String::new(),
         peers: None,
+        processor_time: false,
     };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -81,6 +87,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
                     vec![count.ok_or(format!("--threads {text}: no count of threads"))?];
             }
             "--json" => parsed.json = true,
+            "--processor-time" => parsed.processor_time = true,
             "--quick" => parsed.quick = true,
             "--model" => parsed.model = true,
             "--stream" => parsed.stream = true,
@@ -89,6 +96,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--peers" => parsed.peers = Some(value()?),
             _ => return Err(format!("unknown argument {argument}")),
         }
+    }
+    if parsed.processor_time && parsed.threads != [1] {
+        return Err("--processor-time is that of one thread: it needs --threads 1".to_owned());
     }
     Ok(parsed)
 }

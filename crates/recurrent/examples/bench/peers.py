@@ -1,6 +1,6 @@
 """Layers of PyTorch or ONNX Runtime, timed on request.
 
-    python -c SCRIPT torch|onnxruntime THREADS
+    python -c SCRIPT torch|onnxruntime THREADS perf_counter|process_time
 
 The version comes first. Then each request is a line on standard input, and each answer one on
 standard output: `prepare {"cell": "lstm", "batch": ...}` builds a layer and says `ready`, or
@@ -12,6 +12,7 @@ import sys
 import time
 
 module, threads = sys.argv[1], int(sys.argv[2])
+clock = getattr(time, sys.argv[3])
 
 
 def torch_pass(shape):
@@ -139,7 +140,7 @@ for line in sys.stdin:
         work = make(json.loads(rest))
         print("ready" if work else "none", flush=True)
     else:
-        began = time.perf_counter()
+        began = clock()
         for _ in range(int(rest)):
             work()
-        print(time.perf_counter() - began, flush=True)
+        print(clock() - began, flush=True)

@@ -20,11 +20,16 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts those that the interpreter's environment has.
-    pub(crate) fn start_all(python: &str, threads: usize) -> Result<Vec<Peer>> {
+    pub(crate) fn start_all(
+        python: &str,
+        threads: usize,
+        processor_time: bool,
+    ) -> Result<Vec<Peer>> {
+        let clock = if processor_time { "process_time" } else { "perf_counter" };
         let mut peers = vec![];
         for (name, module) in [("PyTorch", "torch"), ("ONNX Runtime", "onnxruntime")] {
             let mut child = Command::new(python)
-                .args(["-c", SCRIPT, module, &threads.to_string()])
+                .args(["-c", SCRIPT, module, &threads.to_string(), clock])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
