@@ -302,8 +302,15 @@ fn chains<T: Real>(Chains { piece, accum, left, right, depth }: Chains<'_, T>) {
                 }
                 let replace = accum == Accum::Replace && start == 0;
                 let place = &mut out[line * jump + first * step..];
-                for (number, &sum) in place.iter_mut().step_by(step).zip(&*sums) {
+                let store = |number: &mut T, sum| {
                     *number = if replace { sum } else { *number + sum };
+                };
+                if step == 1 {
+                    // A loop of its own, because only this one becomes vector code.
+                    place.iter_mut().zip(&*sums).for_each(|(number, &sum)| store(number, sum));
+                } else {
+                    let numbers = place.iter_mut().step_by(step);
+                    numbers.zip(&*sums).for_each(|(number, &sum)| store(number, sum));
                 }
             }
         }
