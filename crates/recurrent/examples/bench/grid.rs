@@ -39,8 +39,9 @@ const QUICK_SAMPLES: usize = 3;
 /// A sample is as many passes as take at least so long.
 const LEAST_SECONDS: f64 = 0.04;
 /// Between two programs, so that the threads of the one have stopped waiting for more work before
-/// the other begins.
+/// the other begins; several wait long, in a loop that takes a processor from the next program.
 const REST: Duration = Duration::from_millis(5);
+const LONG_REST: Duration = Duration::from_millis(300);
 /// Rows and columns of the product that a row is compared with.
 const PRODUCT_SIZE: usize = 512;
 
@@ -140,10 +141,11 @@ fn row(
     for contender in &mut contenders {
         contender.calibrate(peers, clock)?;
     }
+    let rest = if compute.threads() > 1 && !peers.is_empty() { LONG_REST } else { REST };
     let samples = if arguments.quick { QUICK_SAMPLES } else { SAMPLES };
     for _ in 0..samples {
         for contender in &mut contenders {
-            std::thread::sleep(REST);
+            std::thread::sleep(rest);
             let seconds = contender.sample(peers, clock)?;
             contender.seconds.push(seconds);
         }
