@@ -34,6 +34,10 @@ Commands:
         [--processor-time]
                how fast the layers are here, and beside PyTorch and ONNX Runtime where PYTHON is an
                interpreter that has them
+  bench --stream
+               how long a single step takes, and how long at worst
+  bench --cost FILE.svg [--threads N]
+               draws what a training pass costs by the real tokens of its batch
   help         this text
 
 Exit status: 0 when everything holds, 1 when something does not, 2 for a usage error.

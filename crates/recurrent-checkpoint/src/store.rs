@@ -88,7 +88,8 @@ pub enum StoreError {
         skipped: Vec<LoadError>,
     },
     /// A checkpoint is not damaged, and cannot be used here: another version made it, there is no
-    /// memory for it, or the system does not let it be read. Going back to an older one would throw away what it holds.
+    /// memory for it, or the system does not let it be read. Going back to an older one would throw
+    /// away what it holds.
     #[error(transparent)]
     Unusable(LoadError),
 }

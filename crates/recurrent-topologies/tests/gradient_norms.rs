@@ -8,7 +8,8 @@ use recurrent_topologies::{
     Direction, GradientNorms, Input, InputGradient, Lengths, Stack, StackOptions, State, Tape,
 };
 
-const STEPS: usize = 5;
+/// As many copies as steps, so that two threads share them.
+const STEPS: usize = 9;
 const HIDDEN: usize = 3;
 
 /// What is run: a stack of one layer, its numbers, a sequence, and what a step's loss weighs h by.

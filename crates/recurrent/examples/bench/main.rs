@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
 const USAGE: &str = "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] \
     [--peers PYTHON] [--processor-time]\n       bench --stream\n       bench --cost FILE.svg [--threads N]";
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
+fn parse(arguments: &[String]) -> Result<Arguments, String> {
     let mut parsed = Arguments {
         threads: vec![1, 2],
         json: false,
@@ -77,7 +77,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
         peers: None,
         processor_time: false,
     };
+    let mut given = Vec::new();
+    let mut arguments = arguments.iter().cloned();
     while let Some(argument) = arguments.next() {
+        given.push(argument.clone());
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--threads" => {
@@ -100,11 +103,19 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
     if parsed.processor_time && parsed.threads != [1] {
         return Err("--processor-time is that of one thread: it needs --threads 1".to_owned());
     }
+    for (alone, with) in [("--stream", &[][..]), ("--cost", &["--threads"])] {
+        let other = |it: &&String| *it != alone && !with.contains(&it.as_str());
+        if given.iter().any(|it| it == alone)
+            && let Some(other) = given.iter().find(other)
+        {
+            return Err(format!("{other} does not go together with {alone}"));
+        }
+    }
     Ok(parsed)
 }
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
+    let arguments = match parse(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("error: {error}\n{USAGE}");
