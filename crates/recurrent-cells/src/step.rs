@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use recurrent_kernels::{
-    Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product, product_within,
-};
+use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product_within};
 
 use crate::cell::{Backward, Cell, CellShape, Forward, Phase, Source, StateRef, Target};
 use crate::plan::tape_rows;
@@ -106,7 +104,7 @@ impl<T: Real> PackedCell<T> {
     #[track_caller]
     pub fn forward(
         &self,
-        level: Level,
+        compute: &Compute,
         cell: &impl Cell,
         mut tape: ColumnsMut<'_, T>,
         previous: StateRef<'_, T>,
@@ -120,10 +118,10 @@ impl<T: Real> PackedCell<T> {
             match (&phase.source, &phase.target) {
                 (Source::PreviousHidden, Target::Tape(map)) => {
                     let rows = tape.reborrow().rows_range(tape_rows(map));
-                    product(rows, Accum::Add, packed, previous.h);
+                    compute.product(rows, Accum::Add, packed, previous.h);
                 }
                 (Source::PreviousHidden, Target::Hidden) => {
-                    product(h.reborrow(), Accum::Replace, packed, previous.h);
+                    compute.product(h.reborrow(), Accum::Replace, packed, previous.h);
                 }
                 (Source::Inner(inner), Target::Tape(map)) => {
                     let (block, rows) = (tape.reborrow(), tape_rows(map));
@@ -131,11 +129,11 @@ impl<T: Real> PackedCell<T> {
                 }
                 (Source::Inner(inner), Target::Hidden) => {
                     let inner = tape.as_ref().rows_range(inner.clone());
-                    product(h.reborrow(), Accum::Replace, packed, inner);
+                    compute.product(h.reborrow(), Accum::Replace, packed, inner);
                 }
             }
             cell.pointwise(
-                level,
+                compute.level(),
                 index,
                 Forward {
                     tape: tape.reborrow(),
@@ -198,7 +196,7 @@ impl<T: Real> PackedCellBackward<T> {
     #[track_caller]
     pub fn backward(
         &self,
-        level: Level,
+        compute: &Compute,
         cell: &impl Cell,
         mut tape: ColumnsMut<'_, T>,
         previous: StateRef<'_, T>,
@@ -223,7 +221,7 @@ impl<T: Real> PackedCellBackward<T> {
         );
         for (index, PackedPhase { phase, packed, .. }) in self.phases.iter().enumerate().rev() {
             cell.pointwise_backward(
-                level,
+                compute.level(),
                 index,
                 Backward {
                     tape: tape.reborrow(),
@@ -242,9 +240,11 @@ impl<T: Real> PackedCellBackward<T> {
             };
             match &phase.source {
                 Source::PreviousHidden => {
-                    product(d_h_previous.reborrow(), Accum::Add, packed, d_rows);
+                    compute.product(d_h_previous.reborrow(), Accum::Add, packed, d_rows);
                 }
-                Source::Inner(_) => product(d_inner.reborrow(), Accum::Replace, packed, d_rows),
+                Source::Inner(_) => {
+                    compute.product(d_inner.reborrow(), Accum::Replace, packed, d_rows);
+                }
             }
         }
     }

@@ -256,7 +256,7 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
         packed.input_product(compute, tape.as_mut(), Columns::new(x, x.len(), 1));
         let previous = StateRef { h: Columns::new(h, h.len(), 1), c: Columns::new(c, c.len(), 1) };
         let (next_h, next_c): (ColumnsMut<'_, T>, _) = (self.h.as_mut(), self.c.as_mut());
-        packed.forward(compute.level(), cell, tape.as_mut(), previous, next_h, next_c);
+        packed.forward(compute, cell, tape.as_mut(), previous, next_h, next_c);
         h.copy_from_slice(self.h.as_slice());
         c.copy_from_slice(self.c.as_slice());
     }

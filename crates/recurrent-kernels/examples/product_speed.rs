@@ -46,8 +46,7 @@ fn main() {
         packed.pack(one.level(), w.as_ref(), &[0..m]);
         let flops = 2.0 * (m * k * b) as f64;
         let alone = rate(flops, || one.product(out.as_mut(), Accum::Add, &packed, x.as_ref()));
-        let both = two
-            .enter(|| rate(flops, || two.product(out.as_mut(), Accum::Add, &packed, x.as_ref())));
+        let both = rate(flops, || two.product(out.as_mut(), Accum::Add, &packed, x.as_ref()));
         let faer = rate(flops, || replace(&one, &mut out, w.as_ref(), x.as_ref()));
         println!("{m:5} {k:4} {b:5}: {alone:6.1} {both:6.1} {faer:6.1}");
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::workers::Workers;
 use crate::{ColumnsMut, Level, PanelsMut, Real};
 
 /// An instruction set and a number of threads. Cloning is cheap and shares the threads.
@@ -12,7 +13,7 @@ use crate::{ColumnsMut, Level, PanelsMut, Real};
 pub struct Compute {
     level: Level,
     threads: usize,
-    pool: Option<Arc<rayon::ThreadPool>>,
+    workers: Option<Arc<Workers>>,
 }
 
 /// Why a [`Compute`] could not be made.
@@ -30,27 +31,26 @@ pub enum ComputeError {
 impl Compute {
     /// One thread, the best instruction set of this processor.
     pub fn sequential() -> Self {
-        Compute { level: Level::detect(), threads: 1, pool: None }
+        Compute { level: Level::detect(), threads: 1, workers: None }
     }
 
-    /// `threads` threads, the best instruction set of this processor.
+    /// `threads` threads, of which one is whoever calls, and the best instruction set of this
+    /// processor. A thread that has finished its part looks for more in a loop for some 100
+    /// microseconds before it sleeps.
     ///
     /// # Errors
     /// [`ComputeError`] if `threads` is 0 or they cannot be started.
     pub fn new(threads: usize) -> Result<Self, ComputeError> {
-        let pool = match threads {
+        let workers = match threads {
             0 => return Err(ComputeError::NoThreads),
             1 => None,
             _ => {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|i| format!("recurrent-{i}"))
-                    .build()
+                let workers = Workers::start(threads - 1)
                     .map_err(|error| ComputeError::Spawn(error.to_string()))?;
-                Some(Arc::new(pool))
+                Some(Arc::new(workers))
             }
         };
-        Ok(Compute { level: Level::detect(), threads, pool })
+        Ok(Compute { level: Level::detect(), threads, workers })
     }
 
     /// The same threads with another instruction set.
@@ -69,24 +69,19 @@ impl Compute {
         self.threads
     }
 
-    /// Runs `f` on one of the threads, so that everything inside forks without a hand-over.
-    pub fn enter<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(f),
-            None => f(),
+    /// Runs both, at the same time if there are threads for it.
+    pub fn join<A, B: Send>(&self, a: impl FnOnce() -> A, b: impl FnOnce() -> B + Send) -> (A, B) {
+        match &self.workers {
+            Some(workers) => workers.join(a, b),
+            None => (a(), b()),
         }
     }
 
-    /// Runs both, at the same time if there are threads for it.
-    pub fn join<A: Send, B: Send>(
-        &self,
-        a: impl FnOnce() -> A + Send,
-        b: impl FnOnce() -> B + Send,
-    ) -> (A, B) {
-        match &self.pool {
-            Some(pool) => pool.install(|| rayon::join(a, b)),
-            None => (a(), b()),
-        }
+    /// Whether a thread that could help is looking for work, so that handing some over takes less
+    /// than a microsecond. It may be busy or asleep again a moment later: nothing but speed may
+    /// depend on the answer.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.workers.as_ref().is_some_and(|workers| workers.is_awake())
     }
 
     /// Cuts `item` into at most one piece a thread, none narrower than `least` columns, and runs

@@ -161,11 +161,9 @@ pub fn gemm<T: Real>(
     }
     match (left, right) {
         (Operand::Plain(left), Operand::Transposed(right)) => {
-            compute.enter(|| outer(compute, out.into(), accum, left, right));
+            outer(compute, out.into(), accum, left, right);
         }
-        _ => compute.enter(|| {
-            multiply(out.into(), compute, accum, left.as_faer(), right.as_faer());
-        }),
+        _ => multiply(out.into(), compute, accum, left.as_faer(), right.as_faer()),
     }
 }
 

@@ -19,6 +19,8 @@ pub use real::Real;
 mod columns;
 pub use columns::{Columns, ColumnsMut, Matrix};
 
+mod workers;
+
 mod compute;
 pub use compute::{Compute, ComputeError, SplitColumns};
 

@@ -29,20 +29,13 @@ const LEAST_NUMBERS: usize = 32 * 1024;
 /// balanced binary tree. Allocates nothing. NaN and infinity show in the result; squares of `f32`
 /// are exact and cannot overflow.
 pub fn sum_of_squares<T: Real>(compute: &Compute, values: &[T]) -> f64 {
-    if compute.threads() == 1 || values.len() <= 2 * CHUNK {
-        return squares_tree(compute, values);
-    }
-    compute.enter(|| squares_tree(compute, values))
-}
-
-fn squares_tree<T: Real>(compute: &Compute, values: &[T]) -> f64 {
     if values.len() <= CHUNK {
         return compute.level().dispatch(Squares(values));
     }
     let half = values.len().div_ceil(CHUNK) / 2 * CHUNK;
     let (left, right) = values.split_at(half);
     let (left, right) =
-        compute.join(|| squares_tree(compute, left), || squares_tree(compute, right));
+        compute.join(|| sum_of_squares(compute, left), || sum_of_squares(compute, right));
     left + right
 }
 

@@ -28,8 +28,10 @@ const COLUMN_BLOCK: usize = 128;
 /// together.
 const PANELS: usize = 4;
 
-/// Multiply-adds below which a second thread costs more than it brings.
-const LEAST_WORK: usize = 1 << 18;
+/// Multiply-adds of a thread below which a second one costs more than it brings: if it is awake,
+/// and if it has to be woken first.
+const LEAST_WORK: usize = 1 << 15;
+const LEAST_TO_WAKE: usize = 1 << 18;
 
 #[cold]
 #[track_caller]
@@ -95,7 +97,8 @@ impl Compute {
         x: Columns<'_, T>,
     ) {
         let work = packed.rows().saturating_mul(packed.columns()).saturating_mul(x.columns());
-        let pieces = self.threads().min(work / LEAST_WORK).max(1);
+        let least = if self.is_awake() { LEAST_WORK } else { LEAST_TO_WAKE };
+        let pieces = self.threads().min(work / least).max(1);
         Part::new(out.into(), accum, packed, x).divide(self, pieces);
     }
 }

@@ -138,7 +138,7 @@ impl<T: Real> DirectionTape<T> {
     ) {
         let Pass { compute, cell, lengths, initial, direction } = pass;
         let offsets = lengths.offsets();
-        let (packed, level, afresh) = (&self.packed, compute.level(), &self.afresh);
+        let (packed, afresh) = (&self.packed, &self.afresh);
         let panels = (
             PanelsMut::new(&mut self.gates, offsets),
             PanelsMut::new(h, offsets),
@@ -160,12 +160,12 @@ impl<T: Real> DirectionTape<T> {
                             c: c_previous.as_ref().columns_range(own.clone()),
                         };
                         let h = h.rows_range(rows.clone()).columns_range(own.clone());
-                        packed.forward(level, cell, tape, previous, h, c.columns_range(own));
+                        packed.forward(compute, cell, tape, previous, h, c.columns_range(own));
                     } else {
                         let given = if before == Before::Initial { initial } else { afresh };
                         let h = h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
                         let c = c.panel(t).columns_range(own);
-                        packed.forward(level, cell, tape, state_at(given, places), h, c);
+                        packed.forward(compute, cell, tape, state_at(given, places), h, c);
                     }
                 });
             });
@@ -183,7 +183,7 @@ impl<T: Real> DirectionTape<T> {
     ) {
         let Pass { compute, cell, lengths, initial, direction } = pass;
         let offsets = lengths.offsets();
-        let (packed, level, afresh) = (&self.packed_backward, compute.level(), &self.afresh);
+        let (packed, afresh) = (&self.packed_backward, &self.afresh);
         let h = Panels::new(h.as_ref(), offsets);
         let c = Panels::new(self.c.as_ref(), offsets);
         let state = |panel: usize, places: Range<usize>| StateRef {
@@ -238,7 +238,7 @@ impl<T: Real> DirectionTape<T> {
                             let d_h = d_h.rows_range(rows.clone()).columns_range(own);
                             let d_h = d_h.as_ref();
                             packed.backward(
-                                level, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
+                                compute, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
                             );
                         }
                         Before::Initial => {
@@ -247,7 +247,7 @@ impl<T: Real> DirectionTape<T> {
                             let d_h = d_h.panel(t).rows_range(rows.clone()).columns_range(own);
                             let d_h = d_h.as_ref();
                             packed.backward(
-                                level, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
+                                compute, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
                             );
                         }
                         Before::Afresh => {
@@ -257,7 +257,8 @@ impl<T: Real> DirectionTape<T> {
                                 d_h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
                             let (d_h, moved) = (d_h.as_ref(), d_c.reborrow());
                             packed.backward(
-                                level, cell, tape, previous, next, d_h, moved, d_previous, d_inner,
+                                compute, cell, tape, previous, next, d_h, moved, d_previous,
+                                d_inner,
                             );
                             // The document before has nothing to do with this one.
                             d_afresh_c.reborrow().columns_range(own).add(d_c.as_ref());

@@ -6,8 +6,10 @@ use recurrent_kernels::{Columns, Compute, Matrix, Real};
 use crate::layer::input_product;
 use crate::{Input, Stack, State};
 
-/// A stack with weights packed once, and a state that moves on with every step. With one
-/// thread a step allocates nothing; its bits are those of [`Stack::run`] over the whole sequence.
+/// A stack with weights packed once, and a state that moves on with every step. A step allocates
+/// nothing; its bits are those of [`Stack::run`] over the whole sequence. Under a deadline, as in
+/// audio, give it a [`Compute`] of one thread: a step then takes no lock and waits for nobody.
+/// Several threads divide large weights among them.
 ///
 /// It owns its copy of the weights: parameters that change later do not reach it.
 pub struct StackStream<T, C> {
@@ -112,8 +114,7 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             input_product(&layer.packed, &self.compute, gates.as_mut(), input, 0);
             let previous = StateRef { h: now.h.as_ref(), c: now.c.as_ref() };
             let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
-            let level = self.compute.level();
-            layer.packed.forward(level, &layer.cell, gates.as_mut(), previous, h, c);
+            layer.packed.forward(&self.compute, &layer.cell, gates.as_mut(), previous, h, c);
         }
         std::mem::swap(&mut self.state, &mut self.next);
         self.output()

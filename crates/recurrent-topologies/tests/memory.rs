@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use peak_alloc::PeakAlloc;
-use recurrent_cells::{AnyCell, CellKind, Layout, Parameters};
+use recurrent_cells::{AnyCell, Cell, CellKind, CellSlots, Layout, Parameters, WeightedCell};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{
-    Directions, Input, InputGradient, Lengths, Stack, StackInference, StackOptions, StackStream,
-    Tape,
+    Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig, Stack, StackConfig,
+    StackInference, StackOptions, StackStream, Tape, TokenEncoding, TokenStream,
 };
 
 #[global_allocator]
@@ -60,16 +60,13 @@ fn train(compute: &Compute, cell: CellKind, directions: Directions, lengths: &Le
     let mut d_x = Matrix::zeros(SIZE, lengths.columns());
     let (initial, mut tape) = (stack.initial_state(&parameters, lengths.batch()), Tape::new());
     let threads = compute.threads();
-    // From within the threads: a call from outside hands its work over through a queue.
-    compute.enter(|| {
-        assert_settles(&format!("{cell:?}, {directions:?}, {threads} threads"), || {
-            let input = Input::Columns(x.as_ref());
-            let run = stack.run(compute, &parameters, input, &initial, lengths, None, &mut tape);
-            let mut turned = run.turn();
-            turned.output_and_gradient().1.fill(1.0);
-            let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
-            stack.run_backward(turned, compute, &parameters, input, &mut gradients, &());
-        });
+    assert_settles(&format!("{cell:?}, {directions:?}, {threads} threads"), || {
+        let input = Input::Columns(x.as_ref());
+        let run = stack.run(compute, &parameters, input, &initial, lengths, None, &mut tape);
+        let mut turned = run.turn();
+        turned.output_and_gradient().1.fill(1.0);
+        let input = InputGradient::Columns { x: x.as_ref(), d_x: Some(d_x.as_mut()) };
+        stack.run_backward(turned, compute, &parameters, input, &mut gradients, &());
     });
 }
 
@@ -84,23 +81,57 @@ fn passes_that_have_found_their_memory_take_no_more() {
                 train(&compute, cell, directions, &ragged);
                 train(&compute, cell, directions, &Lengths::equal(16, 40));
             }
+            stream(&compute, cell);
+            inference(&compute, cell, &ragged);
+            whole_model(&compute, cell);
         }
     }
-    let compute = Compute::sequential();
     for cell in cells {
-        let (stack, parameters) = stack(cell, Directions::Forward);
-        for batch in [1, 5] {
-            let x = Matrix::from_fn(SIZE, batch, |r, j| (r + j) as f32 * 0.1);
-            let mut stream = StackStream::new(&compute, &stack, &parameters, batch);
-            assert_settles(&format!("a stream of {cell:?}"), || {
-                stream.step(Input::Columns(x.as_ref()));
-            });
-        }
-        let mut inference = StackInference::new(&compute, &stack, &parameters);
-        let x = Matrix::from_fn(SIZE, ragged.columns(), |r, j| (r + j) as f32 * 0.01);
-        let initial = stack.initial_state(&parameters, ragged.batch());
-        assert_settles(&format!("inference of {cell:?}"), || {
-            drop(inference.run(Input::Columns(x.as_ref()), &initial, &ragged));
+        weighted(cell);
+    }
+}
+
+fn stream(compute: &Compute, cell: CellKind) {
+    let (stack, parameters) = stack(cell, Directions::Forward);
+    for batch in [1, 5] {
+        let x = Matrix::from_fn(SIZE, batch, |r, j| (r + j) as f32 * 0.1);
+        let mut stream = StackStream::new(compute, &stack, &parameters, batch);
+        assert_settles(&format!("a stream of {cell:?}"), || {
+            stream.step(Input::Columns(x.as_ref()));
         });
     }
+}
+
+fn inference(compute: &Compute, cell: CellKind, lengths: &Lengths) {
+    let (stack, parameters) = stack(cell, Directions::Forward);
+    let mut inference = StackInference::new(compute, &stack, &parameters);
+    let x = Matrix::from_fn(SIZE, lengths.columns(), |r, j| (r + j) as f32 * 0.01);
+    let initial = stack.initial_state(&parameters, lengths.batch());
+    assert_settles(&format!("inference of {cell:?}"), || {
+        drop(inference.run(Input::Columns(x.as_ref()), &initial, lengths));
+    });
+}
+
+/// A model that writes token by token.
+fn whole_model(compute: &Compute, cell: CellKind) {
+    let input = InputConfig::Tokens { vocabulary_size: 9, encoding: TokenEncoding::OneHot };
+    let stack =
+        StackConfig { cell, hidden_size: SIZE, num_layers: 2, bidirectional: false, dropout: 0.0 };
+    let model = ManyToManyConfig { input, stack, output_size: 9 }.build().unwrap();
+    let parameters = Parameters::<f32>::zeros(Arc::clone(model.layout()));
+    let mut stream = model.stream(compute, parameters, 3);
+    assert_settles(&format!("a model of {cell:?} that writes"), || {
+        stream.step(&[1, 8, 0]);
+    });
+}
+
+/// A cell alone with its weights.
+fn weighted(kind: CellKind) {
+    let (cell, mut layout) = (kind.build(SIZE, SIZE), Layout::new());
+    let slots = CellSlots::add(&mut layout, cell.shape(), "", "");
+    let c_size = cell.shape().cell_size;
+    let parameters = Parameters::<f32>::zeros(Arc::new(layout));
+    let mut weighted = WeightedCell::new(cell, slots, parameters);
+    let (x, mut h, mut c) = ([0.5; SIZE], [0.0; SIZE], vec![0.0; c_size]);
+    assert_settles(&format!("a step of {kind:?}"), || weighted.step(&x, &mut h, &mut c));
 }

@@ -131,15 +131,6 @@ where
         batch: &O::Batch,
         probe: &impl Probe<T>,
     ) -> Result<StepReport, TrainingError> {
-        let compute = self.compute.clone();
-        compute.enter(|| self.step_inside(batch, probe))
-    }
-
-    fn step_inside(
-        &mut self,
-        batch: &O::Batch,
-        probe: &impl Probe<T>,
-    ) -> Result<StepReport, TrainingError> {
         let learning_rate = self.learning_rate();
         let Trainer { config, compute, objective, parameters, gradients, optimizer, steps, .. } =
             self;

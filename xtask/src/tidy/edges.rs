@@ -10,7 +10,7 @@ const BELOW_TESTKIT: [&str; 3] = ["recurrent-topologies", "recurrent-cells", "re
 const EXCLUSIVE: [(&[&str], &[&str]); 4] = [
     (&["anyhow", "clap", "indicatif", "ctrlc"], &["recurrent", XTASK]),
     (&["png", "zune-jpeg"], &["recurrent"]),
-    (&["faer", "pulp", "rayon", "private-gemm-x86"], &["recurrent-kernels"]),
+    (&["faer", "pulp", "private-gemm-x86"], &["recurrent-kernels"]),
     (&["bincode"], &["recurrent-checkpoint"]),
 ];
 
@@ -170,7 +170,7 @@ mod tests {
         for (from, to) in [
             ("xtask", "anyhow"),
             ("recurrent", "clap"),
-            ("recurrent-kernels", "rayon"),
+            ("recurrent-kernels", "pulp"),
             ("recurrent-checkpoint", "bincode"),
         ] {
             assert_eq!(exclusive(&edge(from, to, "", "^1"), &[]), [], "{from} to {to}");
