@@ -65,7 +65,7 @@ pub use training::Training;
 pub mod checkpoint;
 
 mod apply;
-pub use apply::{Generate, Input, Predict, Prediction, Ranking};
+pub use apply::{Generate, Input, Predict, Prediction, Ranking, require_one_text};
 
 pub mod examples;
 

@@ -212,6 +212,7 @@ fn a_folder_with_one_file_a_label() {
     let read =
         |columns: Columns| Table::read_labelled(&source, &columns).map_err(|e| files.message(&e));
     let table = read(Columns::default()).unwrap();
+    assert!(table.rows[0].name.ends_with("names/Czech.txt"), "{}", table.rows[0].name);
     let rows: Vec<_> = table.rows.into_iter().map(|row| (row.line, row.cells)).collect();
     assert_eq!(
         rows,

@@ -79,6 +79,8 @@ fn pairs_are_learnt_judged_and_translated() {
             greedy[1]["predictions"][0]["text"].as_str().unwrap(),
         ]
     );
+    // A label beside a source would be read as a part of it.
+    refused(&place, "predict run --input pairs.tsv", 1, "line 1: a tab separates columns");
     let scored = place.done("predict run --input input.txt --beam 5 --top 2");
     assert_eq!(scored.lines().count(), 4);
     assert!(scored.lines().all(|line| line.split_once('\t').unwrap().0.parse::<f64>().is_ok()));

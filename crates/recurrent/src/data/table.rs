@@ -1,5 +1,7 @@
 //! Tables of text: the examples of a task, a row each.
 
+use std::sync::Arc;
+
 use super::{DataError, Problem, Source, problem};
 
 mod grid;
@@ -20,6 +22,8 @@ pub struct Table {
 /// An example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// The file that it stands in.
+    pub name: Arc<str>,
     /// The line on which it begins, from 1.
     pub line: usize,
     /// The cells: not empty, and without blanks at either end.
@@ -100,6 +104,7 @@ impl Table {
     ) -> Result<Table, DataError> {
         let grid = Grid::parse(name, text, format, columns.header)?;
         let chosen = choose(&grid, wanted, columns.picked.as_deref())?;
+        let file: Arc<str> = name.into();
         let row = |record: &Record| {
             let cells = chosen.iter().map(|&column| match &*record.cells[column] {
                 "" => {
@@ -108,7 +113,8 @@ impl Table {
                 }
                 cell => Ok(cell.to_owned()),
             });
-            Ok(Row { line: record.line, cells: cells.collect::<Result<_, _>>()? })
+            let cells = cells.collect::<Result<_, _>>()?;
+            Ok(Row { name: Arc::clone(&file), line: record.line, cells })
         };
         let rows = grid.records.iter().map(row).collect::<Result<_, DataError>>()?;
         Ok(Table { name: name.to_owned(), rows })

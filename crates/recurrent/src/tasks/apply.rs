@@ -3,11 +3,11 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use recurrent_kernels::{Columns, Compute, Matrix, loss};
 use serde_json::Value;
 
-use crate::data::{Labels, words};
+use crate::data::{Labels, Vocabulary, words};
 use crate::options::usage;
 
 /// What a prediction reads.
@@ -46,6 +46,21 @@ impl Input<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a line of several columns where a line is one text: a label beside it would be read as
+/// a part of it. Where tabs are in the vocabulary, they are part of a text.
+///
+/// # Errors
+/// A line that says what to do.
+pub fn require_one_text(line: &str, vocabulary: &Vocabulary) -> anyhow::Result<()> {
+    match line.contains('\t') && vocabulary.number("\t").is_none() {
+        true => bail!(
+            "a tab separates columns, and here a line is one text; hand in the texts alone, as \
+             `cut -f 1` gives them"
+        ),
+        false => Ok(()),
     }
 }
 

@@ -21,7 +21,7 @@ use super::examples::{
     read_parts, read_test,
 };
 use super::settings::{Learning, Network, Tokens};
-use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel};
+use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel, require_one_text};
 use crate::data::TokenKind;
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
@@ -318,6 +318,7 @@ impl Task for Classify {
             let text = line.trim();
             let (name, steps, unknown) = match &self.codec.steps {
                 StepCodec::Tokens { vocabulary, .. } => {
+                    require_one_text(text, vocabulary)?;
                     let tokens = vocabulary.encode_lossy(text);
                     ("text", Steps::Tokens(tokens), vocabulary.unknown_in(text).collect())
                 }

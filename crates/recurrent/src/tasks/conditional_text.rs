@@ -3,6 +3,7 @@
 //! The label is a vector with 1 at its place and 0 elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use recurrent_cells::Parameters;
 use recurrent_kernels::{Compute, Matrix};
@@ -16,7 +17,8 @@ use super::writing::Writer;
 use super::{Data, Generate, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{
-    Boundaries, Columns, DataError, Labels, Source, Table, TokenKind, Vocabulary, require_tokens,
+    Boundaries, Columns, DataError, Labels, Row, Source, Table, TokenKind, Vocabulary,
+    require_tokens,
 };
 use crate::options::{Options, ScheduleKind, groups, usage};
 use crate::run::thousands;
@@ -64,6 +66,7 @@ pub type ConditionalText = TaskModel<Settings, Codec, OneToMany>;
 
 /// A text and its label, as a person wrote them.
 struct Written {
+    data: Arc<str>,
     line: usize,
     label: String,
     text: String,
@@ -71,7 +74,8 @@ struct Written {
 
 fn read(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<Written>> {
     let from_table = |table: Table, [label, text]: [usize; 2]| -> Vec<Written> {
-        let written = |mut row: crate::data::Row| Written {
+        let written = |mut row: Row| Written {
+            data: row.name,
             line: row.line,
             label: std::mem::take(&mut row.cells[label]),
             text: std::mem::take(&mut row.cells[text]),
@@ -82,7 +86,12 @@ fn read(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<Wr
         Source::Builtin(Builtin::Labels) => builtin::labels(builtin::SEED, part)
             .into_iter()
             .enumerate()
-            .map(|(index, [label, text])| Written { line: index + 1, label, text })
+            .map(|(index, [label, text])| Written {
+                data: source.to_string().into(),
+                line: index + 1,
+                label,
+                text,
+            })
             .collect(),
         Source::Builtin(_) => {
             let needed = "texts with labels; there is builtin:labels";
@@ -106,12 +115,12 @@ impl Codec {
         Ok(Codec { tokens, labels, longest })
     }
 
-    fn examples(&self, name: &str, texts: Vec<Written>) -> anyhow::Result<Vec<Example>> {
+    fn examples(&self, texts: Vec<Written>) -> anyhow::Result<Vec<Example>> {
         let boundaries = Boundaries::of(&self.tokens);
-        let example = |Written { line, label, text }: Written| {
+        let example = |Written { data, line, label, text }: Written| {
             let mut text = boundaries.encode_target(&text);
             text.push(boundaries.end());
-            Ok(Example { label: self.labels.require(&label, name, line)?, text })
+            Ok(Example { label: self.labels.require(&label, &data, line)?, text })
         };
         texts.into_iter().map(example).collect()
     }
@@ -241,8 +250,8 @@ impl Task for ConditionalText {
                 name.clone()
             }
         };
-        let train = codec.examples(&name, train)?;
-        let held_out = codec.examples(&valid, held_out)?;
+        let train = codec.examples(train)?;
+        let held_out = codec.examples(held_out)?;
         if held_out.is_empty() {
             return Err(
                 DataError::NoExamples { name: format!("{valid}, the part held out") }.into()
@@ -254,7 +263,7 @@ impl Task for ConditionalText {
     fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<Vec<Example>> {
         let columns = columns(options);
         let texts = read_test(data, |source, part| read(source, part, &columns))?;
-        self.codec.examples(&data.display().to_string(), texts)
+        self.codec.examples(texts)
     }
 
     fn build(settings: &Settings, codec: &Codec) -> anyhow::Result<OneToMany> {

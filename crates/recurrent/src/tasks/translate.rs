@@ -23,7 +23,7 @@ use super::examples::{
 };
 use super::settings::{Learning, Network, Tokens};
 use super::writing::{Search, Writer, as_written, bleu, counts_in_bleu, exact_match};
-use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
+use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel, require_one_text};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{
     Boundaries, Columns, DataError, Source, Table, TokenKind, Vocabulary, require_tokens,
@@ -428,6 +428,7 @@ impl Task for Translate {
         let search = self.writer().search(how)?;
         input.each_line(|number, line| {
             let line = line.trim();
+            require_one_text(line, &self.codec.source)?;
             let source = self.codec.source.encode_lossy(line);
             let sources = (Reading::Tokens(&source[..]), &Lengths::equal(1, source.len()));
             let stream = self.model.stream(compute, parameters.clone(), sources);

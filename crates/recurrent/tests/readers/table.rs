@@ -90,7 +90,7 @@ fn check(rows: &[Row], lines: usize) {
 
 fn check_cells(rows: &[Row], lines: usize) {
     assert!(!rows.is_empty());
-    for Row { line, cells } in rows {
+    for Row { line, cells, .. } in rows {
         assert!((1..=lines).contains(line), "line {line} of {lines}");
         assert_eq!(cells.len(), 2);
         assert!(cells.iter().all(|cell| !cell.is_empty() && cell.trim() == cell), "{cells:?}");

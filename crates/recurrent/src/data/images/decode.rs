@@ -54,7 +54,12 @@ fn jpeg(bytes: &[u8]) -> Result<Image, String> {
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Image, String> {
-    let broken = |error| format!("it is a broken JPEG file, save it anew: {error:?}");
+    // Some of the decoder's reasons have several lines.
+    let broken = |error| {
+        let reason = format!("{error:?}");
+        let reason: Vec<&str> = reason.split_whitespace().collect();
+        format!("it is a broken JPEG file, save it anew: {}", reason.join(" "))
+    };
     // Strict: else a file that is cut off becomes an image with a grey lower part.
     let options = DecoderOptions::default()
         .set_strict_mode(true)

@@ -1,7 +1,7 @@
 //! A folder with one file a label.
 
 use super::{DataError, Row, Source, Table};
-use std::{ffi::OsStr, fs, io, path::Path};
+use std::{ffi::OsStr, fs, io, path::Path, sync::Arc};
 
 /// The lines of all files of a folder, each with its file's stem as the label. A row's line is
 /// that of its file.
@@ -19,14 +19,13 @@ pub(super) fn read(folder: &Path) -> Result<Table, DataError> {
             return Err(DataError::ForeignFile { path: path.clone() });
         };
         let source = Source::Path(path.clone());
-        let text = source.read_text()?;
+        let (text, name): (String, Arc<str>) = (source.read_text()?, source.to_string().into());
         let before = rows.len();
         let lines = (1..).zip(text.lines()).map(|(line, text)| (line, text.trim()));
-        rows.extend(
-            lines
-                .filter(|(_, text)| !text.is_empty())
-                .map(|(line, text)| Row { line, cells: vec![text.to_owned(), label.to_owned()] }),
-        );
+        rows.extend(lines.filter(|(_, text)| !text.is_empty()).map(|(line, text)| {
+            let cells = vec![text.to_owned(), label.to_owned()];
+            Row { name: Arc::clone(&name), line, cells }
+        }));
         if rows.len() == before {
             return Err(DataError::NoExamples { name: source.to_string() });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::builtin::{self, Builtin, Part};
 use crate::data::numbers::LabelledTable;
 use crate::data::table::{column_count, column_names};
-use crate::data::{Columns, DataError, Source, Table, TokenKind, source};
+use crate::data::{Columns, DataError, Row, Source, Table, TokenKind, source};
 use crate::options::{Options, usage};
 
 /// What a label is given to.
@@ -109,13 +109,13 @@ impl Kind {
 fn texts(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<Written>> {
     let data: Arc<str> = source.to_string().into();
     let none: Arc<[String]> = Arc::new([]);
-    let written = |line, text, label| {
+    let written = |data: &Arc<str>, line, text, label| {
         let (data, features) = (data.clone(), none.clone());
         Written { data, line, label, text, features, values: vec![] }
     };
     let of_builtin = |rows: Vec<[String; 2]>| {
         let rows = (1..).zip(rows);
-        rows.map(|(line, [text, label])| written(line, text, label)).collect()
+        rows.map(|(line, [text, label])| written(&data, line, text, label)).collect()
     };
     Ok(match source {
         Source::Builtin(Builtin::Sentiment) => of_builtin(builtin::sentiment(builtin::SEED, part)),
@@ -132,11 +132,11 @@ fn texts(source: &Source, part: Part, columns: &Columns) -> anyhow::Result<Vec<W
                 require_two_columns(source, columns)?;
             }
             let rows = Table::read_labelled(source, columns)?.rows.into_iter();
-            let row = |(line, cells): (usize, Vec<String>)| match <[String; 2]>::try_from(cells) {
-                Ok([text, label]) => written(line, text, label),
+            let row = |Row { name, line, cells }| match <[String; 2]>::try_from(cells) {
+                Ok([text, label]) => written(&name, line, text, label),
                 Err(cells) => unreachable!("asked for two columns, got {}", cells.len()),
             };
-            rows.map(|row| (row.line, row.cells)).map(row).collect()
+            rows.map(row).collect()
         }
     })
 }
