@@ -9,9 +9,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// A call of cargo, with the environment variables that it needs.
+const CARGO: &str = "cargo";
+
+/// A call of cargo, or of another program, with the environment variables that it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Invocation {
+    program: &'static str,
     environment: Vec<(&'static str, &'static str)>,
     arguments: Vec<String>,
 }
@@ -19,8 +22,13 @@ pub(crate) struct Invocation {
 impl Invocation {
     /// `cargo` with these arguments.
     pub(crate) fn cargo(arguments: &[&str]) -> Self {
+        Self::of(CARGO, arguments)
+    }
+
+    /// Another program with these arguments.
+    pub(crate) fn of(program: &'static str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { environment: Vec::new(), arguments }
+        Self { program, environment: Vec::new(), arguments }
     }
 
     /// The same with an environment variable.
@@ -46,7 +54,8 @@ impl Invocation {
     }
 
     fn command(&self, root: &Path) -> Command {
-        let mut command = Command::new(cargo());
+        let program = if self.program == CARGO { cargo() } else { self.program.into() };
+        let mut command = Command::new(program);
         command.current_dir(root).args(&self.arguments).stdin(Stdio::null());
         command.envs(self.environment.iter().copied());
         command
@@ -63,7 +72,7 @@ impl fmt::Display for Invocation {
         for (name, value) in &self.environment {
             write!(formatter, "{name}=\"{value}\" ")?;
         }
-        write!(formatter, "cargo {}", self.arguments.join(" "))
+        write!(formatter, "{} {}", self.program, self.arguments.join(" "))
     }
 }
 

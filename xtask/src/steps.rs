@@ -31,11 +31,12 @@ pub(crate) enum Action {
     Commands(Vec<Invocation>),
 }
 
-/// A cargo subcommand that may be missing.
+/// A program that may be missing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
-    pub(crate) subcommand: &'static str,
+    /// The program and the arguments that show whether it is there.
+    pub(crate) probe: &'static [&'static str],
     pub(crate) install: &'static str,
     /// Without a required tool nothing is checked; without another one its step is skipped.
     pub(crate) required: bool,
@@ -44,7 +45,7 @@ pub(crate) struct Tool {
 impl Tool {
     /// Succeeds exactly when the tool is installed.
     pub(crate) fn probe(&self) -> Invocation {
-        Invocation::cargo(&[self.subcommand, "--version"])
+        Invocation::of(self.probe[0], &self.probe[1..])
     }
 
     /// What to tell somebody who has not got it.

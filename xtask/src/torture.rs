@@ -7,8 +7,15 @@ use anyhow::Result;
 
 use crate::{
     invocation::Invocation,
-    steps::{self, Action, Step},
+    steps::{self, Action, Step, Tool},
     workspace,
+};
+
+const QEMU: Tool = Tool {
+    name: "qemu-x86_64",
+    probe: &["qemu-x86_64", "--version"],
+    install: "apt-get install qemu-user",
+    required: false,
 };
 
 /// Runs the steps and prints a summary.
@@ -26,10 +33,18 @@ fn plan() -> Vec<Step> {
             .with_environment("RUSTFLAGS", "--cfg torture")
     };
     let step = |name, command| Step { name, action: Action::Commands(vec![command]), tool: None };
+    // A processor that has neither AVX2 nor fused multiply-add: the bits must be the same.
+    let old_processor =
+        command("test --release -p recurrent-kernels --test product --test gemm --test activation")
+            .with_environment(
+                "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+                "qemu-x86_64 -cpu Nehalem",
+            );
     vec![
         // Apart, so that its time is not taken for the tests'.
         step("compile", tests("--no-run")),
         step("all tests", tests("--no-fail-fast")),
+        Step { tool: Some(QEMU), ..step("old processor", old_processor) },
         step("fuzzing", command("xtask fuzz --executions 10000000")),
     ]
 }

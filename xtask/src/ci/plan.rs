@@ -9,21 +9,21 @@ use crate::{
 
 const RUSTFMT: Tool = Tool {
     name: "rustfmt",
-    subcommand: "fmt",
+    probe: &["cargo", "fmt", "--version"],
     install: "rustup component add rustfmt",
     required: true,
 };
 
 const CLIPPY: Tool = Tool {
     name: "clippy",
-    subcommand: "clippy",
+    probe: &["cargo", "clippy", "--version"],
     install: "rustup component add clippy",
     required: true,
 };
 
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
-    subcommand: "deny",
+    probe: &["cargo", "deny", "--version"],
     install: "cargo install cargo-deny",
     required: false,
 };
