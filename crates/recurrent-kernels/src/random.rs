@@ -188,14 +188,8 @@ impl Dropout {
         if self.threshold == 0 {
             return;
         }
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.seed.to_le_bytes());
-        key[8..12].copy_from_slice(&site.to_le_bytes());
-        key[12..20].copy_from_slice(&step.to_le_bytes());
-        key[20..].copy_from_slice(&DROPOUT_KEY);
-        let mut words = ChaCha8Rng::from_seed(key);
-        words.set_stream(sequence);
-        let kept = T::from_f64(1.0 / (1.0 - self.probability));
+        let mut words = self.words(site, step, sequence);
+        let kept = self.kept();
         // Words first, then selects: a branch on random bits would be mispredicted half the time.
         let mut block = [0; 64];
         for part in column.chunks_mut(block.len()) {
@@ -205,5 +199,31 @@ impl Dropout {
                 *x *= factor;
             }
         }
+    }
+    /// What [`apply`](Self::apply) multiplies row `row` of such a column with, alone.
+    pub fn factor<T: Real>(&self, site: u32, step: u64, sequence: u64, row: u32) -> T {
+        if self.threshold == 0 {
+            return T::ONE;
+        }
+        let mut words = self.words(site, step, sequence);
+        words.set_word_pos(u128::from(row));
+        if u64::from(words.next_u32()) < self.threshold { T::ZERO } else { self.kept() }
+    }
+
+    /// What a number that is not dropped is multiplied with.
+    fn kept<T: Real>(&self) -> T {
+        T::from_f64(1.0 / (1.0 - self.probability))
+    }
+
+    /// The words of a column, row by row.
+    fn words(&self, site: u32, step: u64, sequence: u64) -> ChaCha8Rng {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seed.to_le_bytes());
+        key[8..12].copy_from_slice(&site.to_le_bytes());
+        key[12..20].copy_from_slice(&step.to_le_bytes());
+        key[20..].copy_from_slice(&DROPOUT_KEY);
+        let mut words = ChaCha8Rng::from_seed(key);
+        words.set_stream(sequence);
+        words
     }
 }

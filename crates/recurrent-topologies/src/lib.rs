@@ -38,6 +38,9 @@ pub use stack::{InputSlots, Stack, StackOptions};
 mod unroll;
 pub use unroll::Noise;
 
+mod regularization;
+pub use regularization::Regularization;
+
 mod stepwise;
 pub use stepwise::{Retreating, Reversed, Taping};
 

@@ -11,7 +11,7 @@ use crate::{Direction, LayerState, Lengths, Noise, State};
 
 /// One layer's part of a [`Tape`].
 pub(crate) struct LayerTape<T> {
-    /// The layer's own input where it is not simply h of the layer below: after dropout.
+    /// The layer's own input where it is not simply what is below: after dropout.
     pub(crate) x: Matrix<T>,
     /// The gradient of x, where there is dropout.
     pub(crate) d_x: Matrix<T>,
@@ -56,6 +56,11 @@ pub struct Tape<T> {
     pub(crate) lengths: Lengths,
     /// What decided the dropout masks, so that backward uses the same.
     pub(crate) noise: Option<Noise>,
+    /// Some of the last layer's h is dropped on its way up.
+    pub(crate) drops_output: bool,
+    /// What is left of it, and the gradient of that; of no meaning where nothing is dropped.
+    pub(crate) output: Matrix<T>,
+    pub(crate) d_output: Matrix<T>,
     /// Previous h or c of every column, gathered where it does not lie in one piece.
     pub(crate) previous: Matrix<T>,
     /// The sums of a layer's gates over all columns.
@@ -69,6 +74,9 @@ impl<T: Real> Default for Tape<T> {
             initial: State { layers: Vec::new(), directions: 1 },
             lengths: Lengths::equal(1, 1),
             noise: None,
+            drops_output: false,
+            output: Matrix::zeros(0, 0),
+            d_output: Matrix::zeros(0, 0),
             previous: Matrix::zeros(0, 0),
             d_bias: Vec::new(),
         }
@@ -96,6 +104,21 @@ impl<T: Real> Tape<T> {
     /// The same, to be changed.
     pub(crate) fn directions_mut(&mut self) -> impl Iterator<Item = &mut DirectionTape<T>> {
         self.layers.iter_mut().flat_map(|layer| &mut layer.directions)
+    }
+
+    /// What the last layer gives at every step.
+    pub(crate) fn output(&self) -> Columns<'_, T> {
+        let top = self.layers.last().expect("a stack has at least one layer");
+        if self.drops_output { self.output.as_ref() } else { top.h.as_ref() }
+    }
+
+    /// The same, and where its gradient goes.
+    pub(crate) fn output_and_gradient(&mut self) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
+        let top = self.layers.last_mut().expect("a stack has at least one layer");
+        match self.drops_output {
+            true => (self.output.as_ref(), self.d_output.as_mut()),
+            false => (top.h.as_ref(), top.d_h.as_mut()),
+        }
     }
 
     /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
@@ -214,16 +237,19 @@ pub struct Recorded<'t, T> {
 
 impl<'t, T: Real> Recorded<'t, T> {
     /// h of the last layer at every step: `hidden_size` x N; with two directions twice as many rows,
-    /// forward above reverse.
+    /// forward above reverse. In training what is left of it after dropout.
     pub fn output(&self) -> Columns<'_, T> {
-        self.top().h.as_ref()
+        self.tape.output()
     }
 
     /// Turns round: from here on the tape takes gradients.
     pub fn turn(self) -> Turned<'t, T> {
-        let Tape { layers, lengths, .. } = &mut *self.tape;
+        let Tape { layers, lengths, drops_output, output, d_output, .. } = &mut *self.tape;
         for layer in layers {
             layer.prepare_backward(lengths);
+        }
+        if *drops_output {
+            d_output.reset(output.rows(), output.columns());
         }
         Turned { tape: self.tape }
     }
@@ -256,10 +282,6 @@ impl<'t, T: Real> Recorded<'t, T> {
             }
         }
     }
-
-    fn top(&self) -> &LayerTape<T> {
-        self.tape.layers.last().expect("a stack has at least one layer")
-    }
 }
 
 /// A forward pass whose gradients are being filled in: [`Stack::run_backward`] takes it.
@@ -274,15 +296,14 @@ impl<T: Real> Turned<'_, T> {
     /// The output at every step, and its gradient, zero so far: rows as in
     /// [`Recorded::output`], N columns, both.
     pub fn output_and_gradient(&mut self) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
-        let top = self.tape.layers.last_mut().expect("a stack has at least one layer");
-        (top.h.as_ref(), top.d_h.as_mut())
+        self.tape.output_and_gradient()
     }
 
     /// The lengths of the batch, and the gradient of the output at every step.
     pub(crate) fn lengths_and_gradient(&mut self) -> (&Lengths, ColumnsMut<'_, T>) {
-        let Tape { layers, lengths, .. } = &mut *self.tape;
+        let Tape { layers, lengths, drops_output, d_output, .. } = &mut *self.tape;
         let top = layers.last_mut().expect("a stack has at least one layer");
-        (lengths, top.d_h.as_mut())
+        (lengths, if *drops_output { d_output.as_mut() } else { top.d_h.as_mut() })
     }
 
     /// Adds a gradient of h_n and c_n, given in the caller's order.

@@ -25,6 +25,8 @@ pub use fusion::FusionKind;
 mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
+mod regularization;
+
 mod network;
 pub use network::{TopologyKind, parse_cell};
 
@@ -96,6 +98,19 @@ pub struct Options {
     /// The share dropped between layers during training [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub dropout: Option<f64>,
+    /// The share of words dropped from each sequence, wherever they stand [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub embedding_dropout: Option<f64>,
+    /// The share dropped of what the first layer reads [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub input_dropout: Option<f64>,
+    /// The share dropped of what the last layer gives [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub output_dropout: Option<f64>,
+    /// Dropout has one mask for all steps of a sequence, not one for each
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub variational: bool,
     /// How the weights of cells begin [default: uniform]
     #[arg(long)]
     pub init: Option<InitKind>,
@@ -405,6 +420,10 @@ mod tests {
             embedding_size: Some(5),
             one_hot: true,
             dropout: Some(0.6),
+            embedding_dropout: Some(0.61),
+            input_dropout: Some(0.62),
+            output_dropout: Some(0.63),
+            variational: true,
             init: Some(InitKind::Orthogonal),
             pool: Some(Pool::Max),
             attention: Some(AttentionKind::General),

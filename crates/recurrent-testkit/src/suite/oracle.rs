@@ -3,7 +3,7 @@
 use recurrent_cells::{Cell, CellSlots};
 use recurrent_kernels::random::Dropout;
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_topologies::{Directions, Tape};
+use recurrent_topologies::{Directions, Regularization, Tape};
 
 use super::run::{NOISE, run};
 use super::{Seen, Subject, for_cases};
@@ -62,17 +62,19 @@ fn sequence_by_oracle<C: Cell>(
         }
     };
     let noise = NOISE.expect("there is noise");
-    let dropout = Dropout::new(case.stack.options().dropout, noise.seed);
     let options = case.stack.options();
+    let Regularization { input_dropout, output_dropout, variational, .. } = options.regularization;
+    // What is dropped from a column of step t, at this place of the stack.
+    let drop = |share: f64, place: usize, t: usize, x: &mut [f64]| {
+        let step = noise.first_step + if variational { 0 } else { t as u64 };
+        Dropout::new(share, noise.seed).apply(place as u32, step, sequence as u64, x);
+    };
     let directions = options.directions.count();
     let cells: Vec<_> = case.stack.cells().collect();
     let mut finals = Vec::new();
     for (layer, cells) in cells.chunks(directions).enumerate() {
-        if layer > 0 {
-            for (t, x) in inputs.iter_mut().enumerate() {
-                dropout.apply(layer as u32, noise.first_step + t as u64, sequence as u64, x);
-            }
-        }
+        let share = if layer == 0 { input_dropout } else { options.dropout };
+        inputs.iter_mut().enumerate().for_each(|(t, x)| drop(share, layer, t, x));
         let mut outputs = vec![Vec::new(); length];
         for (direction, (_, slots)) in cells.iter().enumerate() {
             let block = layer * directions + direction;
@@ -99,6 +101,8 @@ fn sequence_by_oracle<C: Cell>(
         }
         inputs = outputs;
     }
+    let layers = cells.len() / directions;
+    inputs.iter_mut().enumerate().for_each(|(t, x)| drop(output_dropout, layers, t, x));
     (inputs, finals)
 }
 

@@ -5,7 +5,7 @@ use recurrent_cells::CellKind;
 use recurrent_topologies::TokenEncoding;
 use serde::{Deserialize, Serialize};
 
-use super::{Options, initial, usage};
+use super::{Options, initial, regularization, usage};
 use crate::tasks::settings::{Network, Tokens};
 
 /// How the rows of a series become those that follow.
@@ -44,6 +44,7 @@ impl Options {
             num_layers: self.num_layers.unwrap_or(1),
             bidirectional: self.bidirectional,
             dropout: self.dropout.unwrap_or(0.0),
+            regularization: regularization::regularization(self)?,
             initialization: initial::initialization(self, cell, steps)?,
             forget_bias: self.forget_bias,
         };
