@@ -93,6 +93,9 @@ impl Cell for AnyCell {
     fn peepholes(&self) -> Vec<Peephole> {
         each!(self, cell => cell.peepholes())
     }
+    fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
+        each!(self, cell => cell.hidden_slope(h))
+    }
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         each!(self, cell => cell.pointwise(level, phase, step))
     }

@@ -191,6 +191,12 @@ pub trait Cell: Clone + Send + Sync {
         Vec::new()
     }
 
+    /// The derivative of a number of h by its pre-activation, from the number itself: in a cell whose h
+    /// is a function of `W_ih x + W_hh h + bias`. None in any other.
+    fn hidden_slope<T: Real>(&self, _h: T) -> Option<T> {
+        None
+    }
+
     /// The arithmetic after the product of phase `phase`.
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>);
 

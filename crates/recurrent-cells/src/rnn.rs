@@ -101,6 +101,15 @@ impl Cell for Rnn {
         vec![Phase::of_hidden(self.input_map())]
     }
 
+    #[inline]
+    fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
+        Some(with_clip!(self.options.clip, clip => match self.nonlinearity {
+            Nonlinearity::Tanh => clip.slope::<Tanh, T>(h),
+            Nonlinearity::Relu => clip.slope::<Relu, T>(h),
+            Nonlinearity::Identity => clip.slope::<Identity, T>(h),
+        }))
+    }
+
     fn pointwise<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {
         with_clip!(self.options.clip, clip => match self.nonlinearity {
             Nonlinearity::Tanh => level.run(ForwardColumns { f: Tanh, clip, step }),

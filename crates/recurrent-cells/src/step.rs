@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product_within};
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Phase, Source, StateRef, Target};
+use crate::cell::{
+    Backward, Cell, CellShape, Forward, Phase, RecurrentWeight, Source, StateRef, Target,
+};
 use crate::plan::tape_rows;
 use crate::{CellPlan, CellSlots, Parameters};
 
@@ -71,8 +73,28 @@ impl<T: Real> PackedCell<T> {
 
     /// Packs the recurrent weights and merges the biases.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    }
+
+    /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own: what is left of
+    /// it where some is dropped.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    #[track_caller]
+    pub fn pack_with(
+        &mut self,
+        level: Level,
+        slots: &CellSlots,
+        parameters: &Parameters<T>,
+        weight_hh: Columns<'_, T>,
+    ) {
+        assert_weight(slots, weight_hh);
         for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
-            let weight = parameters.get(slots.recurrent_weight(phase));
+            let weight = match phase.weight {
+                RecurrentWeight::Hidden => weight_hh,
+                RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
+            };
             packed.pack(level, weight, weight_rows);
         }
         slots.merge_bias(&self.plan, parameters, &mut self.bias);
@@ -161,8 +183,27 @@ impl<T: Real> PackedCellBackward<T> {
 
     /// Packs the recurrent weights, transposed.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    }
+
+    /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    #[track_caller]
+    pub fn pack_with(
+        &mut self,
+        level: Level,
+        slots: &CellSlots,
+        parameters: &Parameters<T>,
+        weight_hh: Columns<'_, T>,
+    ) {
+        assert_weight(slots, weight_hh);
         for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
-            let weight = parameters.get(slots.recurrent_weight(phase));
+            let weight = match phase.weight {
+                RecurrentWeight::Hidden => weight_hh,
+                RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
+            };
             packed.pack_transposed(level, weight, weight_rows);
         }
         copy_peephole(slots, parameters, &mut self.peephole);
@@ -184,6 +225,15 @@ impl<T: Real> PackedCellBackward<T> {
     ) {
         let PackedInput { tape_rows, packed, .. } = &self.input;
         compute.product(d_x, accum, packed, tape.rows_range(tape_rows.clone()));
+    }
+
+    /// What of h before a step gets from the gradient of its pre-activations, for any number of columns:
+    /// `d_h = W_hh^T tape`, in a cell of one phase.
+    pub fn hidden_product(&self, compute: &Compute, d_h: ColumnsMut<'_, T>, tape: Columns<'_, T>) {
+        let [PackedPhase { packed, .. }] = self.phases.as_slice() else {
+            panic!("a cell of {} phases has no one product", self.phases.len())
+        };
+        compute.product(d_h, Accum::Replace, packed, tape);
     }
 
     /// Undoes [`PackedCell::forward`] for some columns: the tape becomes the gradient of its
@@ -248,6 +298,13 @@ impl<T: Real> PackedCellBackward<T> {
             }
         }
     }
+}
+
+#[track_caller]
+fn assert_weight<T: Real>(slots: &CellSlots, weight_hh: Columns<'_, T>) {
+    let given = (weight_hh.rows(), weight_hh.columns());
+    let wanted = (slots.weight_hh.rows(), slots.weight_hh.columns());
+    assert!(given == wanted, "a weight_hh of {given:?} rows and columns; {wanted:?} is needed");
 }
 
 fn copy_peephole<T: Real>(slots: &CellSlots, parameters: &Parameters<T>, target: &mut Vec<T>) {

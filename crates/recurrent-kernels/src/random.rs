@@ -188,15 +188,29 @@ impl Dropout {
         if self.threshold == 0 {
             return;
         }
-        let mut words = self.words(site, step, sequence);
         let kept = self.kept();
+        self.for_rows(site, step, sequence, column.len(), |row, is_dropped| {
+            column[row] *= if is_dropped { T::ZERO } else { kept };
+        });
+    }
+
+    /// Calls `f` with each of `rows` rows of a column in order, and whether it is dropped.
+    #[inline(always)]
+    pub fn for_rows(
+        &self,
+        site: u32,
+        step: u64,
+        sequence: u64,
+        rows: usize,
+        mut f: impl FnMut(usize, bool),
+    ) {
+        let mut words = self.words(site, step, sequence);
         // Words first, then selects: a branch on random bits would be mispredicted half the time.
         let mut block = [0; 64];
-        for part in column.chunks_mut(block.len()) {
+        for start in (0..rows).step_by(block.len()) {
             block.fill_with(|| words.next_u32());
-            for (x, &word) in part.iter_mut().zip(&block) {
-                let factor = if u64::from(word) < self.threshold { T::ZERO } else { kept };
-                *x *= factor;
+            for (row, &word) in (start..rows).zip(&block) {
+                f(row, u64::from(word) < self.threshold);
             }
         }
     }

@@ -67,12 +67,19 @@ pub fn shapes(most_hidden: usize, most_batch: usize) -> impl Strategy<Value = Sh
 /// None, or any of those that a stack has.
 pub fn regularizations() -> impl Strategy<Value = Regularization> {
     let share = || prop::sample::select(vec![0.0, 0.3]);
-    let some = (share(), share(), any::<bool>()).prop_map(
-        |(input_dropout, output_dropout, variational)| Regularization {
-            input_dropout,
-            output_dropout,
-            variational,
-            ..Regularization::NONE
+    let columns = (share(), share(), any::<bool>());
+    let some = (columns, share(), share(), share()).prop_map(
+        |((input_dropout, output_dropout, variational), weight_dropout, zoneout, zoneout_cell)| {
+            Regularization {
+                input_dropout,
+                embedding_dropout: 0.0,
+                output_dropout,
+                variational,
+                weight_dropout,
+                zoneout,
+                zoneout_cell,
+                regularize_gradients: 0.0,
+            }
         },
     );
     prop_oneof![Just(Regularization::NONE), some]
@@ -120,7 +127,11 @@ impl Shape {
             cells.push(cell(input_size, self.hidden_size));
             input_size = self.options.directions.count() * cells[0].shape().hidden_size;
         }
-        let stack = Stack::add(&mut layout, "", cells, self.options);
+        let mut options = self.options;
+        if cells[0].shape().cell_size == 0 {
+            options.regularization.zoneout_cell = 0.0;
+        }
+        let stack = Stack::add(&mut layout, "", cells, options);
         let mut generator = Generator::new(self.seed, 0);
         let mut parameters = Parameters::zeros(Arc::new(layout));
         parameters.visit_mut(|_, data| fill(&mut generator, data, 0.8));

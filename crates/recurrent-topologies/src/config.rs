@@ -105,10 +105,17 @@ impl StackConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         at_least_one("hidden size", self.hidden_size)?;
         at_least_one("number of layers", self.num_layers)?;
-        match (0.0..1.0).contains(&self.dropout) {
-            true => self.regularization.check(),
-            false => Err(ConfigError::Dropout { value: self.dropout }),
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(ConfigError::Dropout { value: self.dropout });
         }
+        if self.regularization.zoneout_cell > 0.0 && self.cell != CellKind::Lstm {
+            return Err(ConfigError::ZoneoutCell { cell: self.cell.name() });
+        }
+        let is_vanilla = !matches!(self.cell, CellKind::Lstm | CellKind::Gru);
+        if self.regularization.regularize_gradients > 0.0 && !is_vanilla {
+            return Err(ConfigError::PenaltyOfGates { cell: self.cell.name() });
+        }
+        self.regularization.check()
     }
 
     /// As [`check`](Self::check), and what it drops from must be there.
@@ -212,6 +219,31 @@ pub enum ConfigError {
         /// Which.
         what: &'static str,
     },
+    /// There is no c.
+    #[error("zoneout of c is for cells that have one: lstm; the cell is {cell}")]
+    ZoneoutCell {
+        /// The cell.
+        cell: &'static str,
+    },
+    /// The weight of the penalty of gradients is none.
+    #[error("the weight that regularizes gradients must be finite and at least 0, not {value}")]
+    PenaltyWeight {
+        /// What was given.
+        value: f64,
+    },
+    /// The penalty is not for this cell.
+    #[error(
+        "regularizing gradients holds the one way through h at one size, and {cell} has gates beside          it that decide how much passes; it is for rnn-tanh, rnn-relu and rnn-identity"
+    )]
+    PenaltyOfGates {
+        /// The cell.
+        cell: &'static str,
+    },
+    /// With zoneout there is another way.
+    #[error(
+        "regularizing gradients and zoneout do not go together: what zoneout keeps passes by W_hh"
+    )]
+    PenaltyWithZoneout,
     /// There are no words.
     #[error("embedding dropout drops words, and vectors are read: take input dropout")]
     NoWords,

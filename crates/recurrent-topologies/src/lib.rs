@@ -41,6 +41,10 @@ pub use unroll::Noise;
 mod regularization;
 pub use regularization::Regularization;
 
+mod zoneout;
+
+mod gradient_penalty;
+
 mod stepwise;
 pub use stepwise::{Retreating, Reversed, Taping};
 

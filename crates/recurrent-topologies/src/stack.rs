@@ -75,7 +75,8 @@ impl<C: Cell> Stack<C> {
     ///
     /// # Panics
     /// If there is no cell, if a cell does not read what the layer below gives (twice `hidden_size`
-    /// with two directions), if a share is not in [0, 1), or if embeddings are to be dropped.
+    /// with two directions), if a share is not in [0, 1), or if embeddings are to be
+    /// dropped, or c is to stay where there is none.
     #[track_caller]
     pub fn add(layout: &mut Layout, prefix: &str, cells: Vec<C>, options: StackOptions) -> Self {
         let StackOptions { dropout, directions, learned_initial_state, regularization } = options;
@@ -85,6 +86,15 @@ impl<C: Cell> Stack<C> {
             panic!("{error}");
         }
         assert!(regularization.embedding_dropout == 0.0, "a stack has no embedding to drop");
+        assert!(
+            regularization.zoneout_cell == 0.0 || cells.iter().all(|c| c.shape().cell_size > 0),
+            "zoneout of c in cells that have none"
+        );
+        assert!(
+            regularization.regularize_gradients == 0.0
+                || cells.iter().all(|cell| cell.hidden_slope(0.0f64).is_some()),
+            "gradients can be regularized in vanilla cells only"
+        );
         for (index, pair) in cells.windows(2).enumerate() {
             let below = directions.count() * pair[0].shape().hidden_size;
             let above = pair[1].shape().input_size;

@@ -128,6 +128,14 @@ pub struct Reversed<'t, T> {
 }
 
 impl<T: Real> Reversed<'_, T> {
+    /// What the penalty of gradients ([`regularize_gradients`]) came to, weight included; 0 without
+    /// one.
+    ///
+    /// [`regularize_gradients`]: crate::Regularization::regularize_gradients
+    pub fn gradient_penalty(&self) -> f64 {
+        self.tape.penalty
+    }
+
     /// The gradient of the initial state, in the caller's order.
     pub fn initial_state_gradient(&self) -> State<T> {
         let lengths = &self.tape.lengths;

@@ -31,6 +31,12 @@ pub(crate) struct DirectionTape<T> {
     /// Tape rows x N: pre-activations, then what backward needs, then gradients.
     pub(crate) gates: Matrix<T>,
     pub(crate) c: Matrix<T>,
+    /// c before zoneout, where there is zoneout; else without rows.
+    pub(crate) candidate: Matrix<T>,
+    /// The gradient of c at one step that passes by the cell, as zoneout lets it.
+    pub(crate) d_c_kept: Matrix<T>,
+    /// What is left of `weight_hh`, where some of it is dropped.
+    pub(crate) weight_hh: Option<Matrix<T>>,
     /// The gradient of c, one column a sequence, moving back in time.
     pub(crate) d_c: Matrix<T>,
     /// The gradient of h_0.
@@ -63,6 +69,10 @@ pub struct Tape<T> {
     pub(crate) d_output: Matrix<T>,
     /// Previous h or c of every column, gathered where it does not lie in one piece.
     pub(crate) previous: Matrix<T>,
+    /// What the penalty of gradients came to in the last backward pass.
+    pub(crate) penalty: f64,
+    /// The gradient of what is left of a `weight_hh`.
+    pub(crate) d_weight: Matrix<T>,
     /// The sums of a layer's gates over all columns.
     pub(crate) d_bias: Vec<T>,
 }
@@ -78,6 +88,8 @@ impl<T: Real> Default for Tape<T> {
             output: Matrix::zeros(0, 0),
             d_output: Matrix::zeros(0, 0),
             previous: Matrix::zeros(0, 0),
+            penalty: 0.0,
+            d_weight: Matrix::zeros(0, 0),
             d_bias: Vec::new(),
         }
     }
@@ -122,7 +134,7 @@ impl<T: Real> Tape<T> {
     }
 
     /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
-    /// its initial state in sorted order.
+    /// its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
     #[track_caller]
     pub(crate) fn prepare<C: Cell>(
         &mut self,
@@ -130,6 +142,7 @@ impl<T: Real> Tape<T> {
         lengths: &Lengths,
         initial: &State<T>,
         noise: Option<Noise>,
+        zoneout: bool,
     ) {
         let shapes = layers.iter().flatten().map(|own| own.plan.shape);
         initial.assert_shapes(shapes, lengths.batch());
@@ -143,7 +156,7 @@ impl<T: Real> Tape<T> {
                 Some(tape) => *tape = LayerTape::new(layer),
                 None => self.layers.push(LayerTape::new(layer)),
             }
-            self.layers[index].resize(lengths);
+            self.layers[index].resize(lengths, zoneout);
         }
         self.layers.truncate(layers.len());
         if self.initial.layers.len() != initial.layers.len() {
@@ -173,13 +186,15 @@ impl<T: Real> LayerTape<T> {
                 .all(|(tape, own)| tape.direction == own.direction && tape.plan == own.plan)
     }
 
-    fn resize(&mut self, lengths: &Lengths) {
+    fn resize(&mut self, lengths: &Lengths, zoneout: bool) {
         let mut rows = 0;
         for direction in &mut self.directions {
             let shape = direction.plan.shape;
             rows += shape.hidden_size;
             direction.gates.resize(shape.tape_rows, lengths.columns());
             direction.c.resize(shape.cell_size, lengths.columns());
+            let rows = if zoneout { shape.cell_size } else { 0 };
+            direction.candidate.resize(rows, lengths.columns());
         }
         self.h.resize(rows, lengths.columns());
     }
@@ -191,6 +206,7 @@ impl<T: Real> LayerTape<T> {
         for direction in &mut self.directions {
             let CellShape { hidden_size, cell_size, inner_size, .. } = direction.plan.shape;
             direction.d_c.reset(cell_size, batch);
+            direction.d_c_kept.resize(direction.candidate.rows(), batch);
             direction.d_h_0.reset(hidden_size, batch);
             direction.d_inner.resize(inner_size, batch);
             let (h, c) = if lengths.has_resets() { (hidden_size, cell_size) } else { (0, 0) };
@@ -214,6 +230,9 @@ impl<T: Real> DirectionTape<T> {
             plan: plan.clone(),
             gates: empty(),
             c: empty(),
+            candidate: empty(),
+            d_c_kept: empty(),
+            weight_hh: None,
             d_c: empty(),
             d_h_0: empty(),
             d_inner: empty(),

@@ -9,6 +9,7 @@ use crate::layer::{Pass, input_product};
 use crate::regularization::Masks;
 use crate::stack::StackCell;
 use crate::tape::{LayerTape, Turned};
+use crate::zoneout::Zoneout;
 use crate::{
     Input, InputGradient, LayerState, Lengths, Probe, Recorded, Regularization, Retreating,
     Reversed, Stack, StackOptions, State, Tape, Taping,
@@ -96,7 +97,8 @@ impl<C: Cell> Stack<C> {
         tape: &mut Tape<T>,
         pack_first_input: bool,
     ) {
-        tape.prepare(&self.layers, lengths, initial, noise);
+        let zoneout = self.zoneout(0, noise).is_some();
+        tape.prepare(&self.layers, lengths, initial, noise, zoneout);
         tape.drops_output = self.masks_above(noise).is_some();
         if tape.drops_output {
             tape.output.resize(self.output_size(), lengths.columns());
@@ -116,9 +118,21 @@ impl<C: Cell> Stack<C> {
         tape: &mut Tape<T>,
         pack_first_input: bool,
     ) {
+        let regularization = &self.options().regularization;
         for (index, (layer, cells)) in tape.layers.iter_mut().zip(&self.layers).enumerate() {
-            for (direction, own) in layer.directions.iter_mut().zip(cells) {
+            for (at, (direction, own)) in layer.directions.iter_mut().zip(cells).enumerate() {
                 let with_input = index > 0 || pack_first_input;
+                let number = index * cells.len() + at;
+                match regularization.weight_masks(tape.noise, number) {
+                    None => direction.weight_hh = None,
+                    Some(masks) => {
+                        let weight = parameters.get(own.slots.weight_hh);
+                        let left = direction.weight_hh.get_or_insert_with(|| Matrix::zeros(0, 0));
+                        left.resize(weight.rows(), weight.columns());
+                        left.as_mut().copy_from(weight);
+                        masks.apply(left.as_mut());
+                    }
+                }
                 direction.pack(compute, &own.slots, parameters, with_input);
             }
         }
@@ -159,7 +173,8 @@ impl<C: Cell> Stack<C> {
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
             let (direction, rows) = (cell.direction, own.rows(at));
-            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
             let together = if compute.threads() == 1 { NEAR_COLUMNS } else { usize::MAX };
             direction.for_groups(lengths, steps.clone(), together, |steps| {
                 let group = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
@@ -222,6 +237,11 @@ impl<C: Cell> Stack<C> {
         if let Some(masks) = self.masks_below(0, *noise) {
             masks.apply(compute, lengths, steps, d_x);
         }
+    }
+
+    /// Zoneout of the cell of this number, counted through layers and directions.
+    pub(crate) fn zoneout(&self, number: usize, noise: Option<Noise>) -> Option<Zoneout> {
+        Zoneout::new(&self.options().regularization, noise, number)
     }
 
     /// The masks of what layer `index` reads, if there are any in this pass.
@@ -292,7 +312,12 @@ impl<C: Cell> Stack<C> {
         self.check_tape(tape);
         for (index, cells) in self.layers.iter().enumerate() {
             for (direction, own) in tape.layers[index].directions.iter_mut().zip(cells) {
-                direction.packed_backward.pack(compute.level(), &own.slots, parameters);
+                let level = compute.level();
+                let packed = &mut direction.packed_backward;
+                match &direction.weight_hh {
+                    None => packed.pack(level, &own.slots, parameters),
+                    Some(left) => packed.pack_with(level, &own.slots, parameters, left.as_ref()),
+                }
             }
             if index > 0 {
                 self.pack_input_backward(compute, parameters, tape, index);
@@ -334,7 +359,8 @@ impl<C: Cell> Stack<C> {
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
             let (direction, rows) = (cell.direction, own.rows(at));
-            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
             own.backward(pass, (h, d_h), rows, steps.clone(), (index, probe));
         }
         if let Some(below) = below.last_mut() {
@@ -352,19 +378,28 @@ impl<C: Cell> Stack<C> {
         input: InputGradient<'_, T>,
         gradients: &mut Parameters<T>,
     ) {
-        let Tape { layers, initial, lengths, noise, previous, d_bias, .. } = &mut *tape;
+        let Tape { layers, initial, lengths, noise, penalty, previous, d_weight, d_bias, .. } =
+            &mut *tape;
         let noise = *noise;
+        *penalty = 0.0;
         for (index, cells) in self.layers.iter().enumerate() {
             let layer = &layers[index];
             let states = cells.iter().zip(self.states(index, initial));
             for (at, (own, (cell, initial))) in layer.directions.iter().zip(states).enumerate() {
                 let (direction, rows) = (cell.direction, own.rows(at));
                 let StackCell { cell, slots, .. } = cell;
-                let pass = Pass { compute, cell, lengths, initial, direction };
+                let number = index * cells.len() + at;
+                let zoneout = self.zoneout(number, noise);
+                let pass = Pass { compute, cell, lengths, initial, direction, zoneout };
                 let h = layer.h.as_ref().rows_range(rows.clone());
                 let d_h = layer.d_h.as_ref().rows_range(rows);
-                let scratch = (&mut *previous, &mut *d_bias);
-                own.recurrent_gradients(pass, slots, (h, d_h), scratch, gradients);
+                let scratch = (&mut *previous, &mut *d_weight, &mut *d_bias);
+                let regularization = &self.options().regularization;
+                let how = (
+                    regularization.weight_masks(noise, number),
+                    regularization.gradient_penalty(noise),
+                );
+                *penalty += own.recurrent_gradients(pass, slots, (h, d_h), scratch, how, gradients);
                 if index > 0 {
                     let dropped = self.masks_below(index, noise).is_some();
                     let x = if dropped { &layer.x } else { &layers[index - 1].h };

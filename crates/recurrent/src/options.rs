@@ -107,6 +107,19 @@ pub struct Options {
     /// The share dropped of what the last layer gives [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub output_dropout: Option<f64>,
+    /// The share dropped of each layer's recurrent weights, anew for every batch [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub weight_dropout: Option<f64>,
+    /// The share of h that stays what it was a step before [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub zoneout: Option<f64>,
+    /// The share of c that does; lstm only [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub zoneout_cell: Option<f64>,
+    /// The weight of a penalty for gradients that grow or shrink from step to step; rnn-tanh, rnn-relu
+    /// and rnn-identity only [default: 0]
+    #[arg(long, value_name = "WEIGHT")]
+    pub regularize_gradients: Option<f64>,
     /// Dropout has one mask for all steps of a sequence, not one for each
     #[arg(long)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -424,6 +437,10 @@ mod tests {
             input_dropout: Some(0.62),
             output_dropout: Some(0.63),
             variational: true,
+            weight_dropout: Some(0.64),
+            zoneout: Some(0.65),
+            zoneout_cell: Some(0.66),
+            regularize_gradients: Some(0.67),
             init: Some(InitKind::Orthogonal),
             pool: Some(Pool::Max),
             attention: Some(AttentionKind::General),

@@ -24,13 +24,12 @@ pub(crate) fn stacks(dropout: f64) -> impl Strategy<Value = StackConfig> {
         false => Just(Regularization::NONE).boxed(),
     };
     (prop::sample::select(&CellKind::ALL[..]), 1usize..5, 1usize..=2, regularizations).prop_map(
-        move |(cell, hidden_size, num_layers, regularization)| StackConfig {
-            cell,
-            hidden_size,
-            num_layers,
-            bidirectional: false,
-            dropout,
-            regularization,
+        move |(cell, hidden_size, num_layers, mut regularization)| {
+            if cell != CellKind::Lstm {
+                regularization.zoneout_cell = 0.0;
+            }
+            let bidirectional = false;
+            StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
 }

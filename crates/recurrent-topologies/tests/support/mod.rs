@@ -29,13 +29,11 @@ pub(crate) fn stacks(both_ways: bool) -> impl Strategy<Value = StackConfig> {
     let bidirectional = if both_ways { any::<bool>().boxed() } else { Just(false).boxed() };
     let dropouts = prop::sample::select(vec![0.0, 0.3]);
     (cells, 1usize..5, 1usize..=2, bidirectional, dropouts, regularizations()).prop_map(
-        |(cell, hidden_size, num_layers, bidirectional, dropout, regularization)| StackConfig {
-            cell,
-            hidden_size,
-            num_layers,
-            bidirectional,
-            dropout,
-            regularization,
+        |(cell, hidden_size, num_layers, bidirectional, dropout, mut regularization)| {
+            if cell != CellKind::Lstm {
+                regularization.zoneout_cell = 0.0;
+            }
+            StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
 }

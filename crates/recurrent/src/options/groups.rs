@@ -16,6 +16,10 @@ pub const NETWORK: &[&str] = &[
     "input-dropout",
     "output-dropout",
     "variational",
+    "weight-dropout",
+    "zoneout",
+    "zoneout-cell",
+    "regularize-gradients",
     "init",
     "forget-bias",
 ];

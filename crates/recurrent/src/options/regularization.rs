@@ -13,6 +13,10 @@ pub(super) fn regularization(options: &Options) -> anyhow::Result<Regularization
         embedding_dropout: share(options.embedding_dropout),
         output_dropout: share(options.output_dropout),
         variational: options.variational,
+        weight_dropout: share(options.weight_dropout),
+        zoneout: share(options.zoneout),
+        zoneout_cell: share(options.zoneout_cell),
+        regularize_gradients: share(options.regularize_gradients),
     };
     let Regularization { input_dropout, output_dropout, variational, .. } = regularization;
     let drops = [share(options.dropout), input_dropout, output_dropout];

@@ -19,13 +19,13 @@ pub(crate) const TASKS: [Tiny; 8] = [
         task: "language-model",
         write: |place| place.write("text.txt", text(1_400)),
         options: "--data text.txt --sequence-length 16 --batch-size 4 --variational \
-                  --input-dropout 0.1 --output-dropout 0.2",
+                  --input-dropout 0.1 --output-dropout 0.2 --weight-dropout 0.3",
     },
     Tiny {
         task: "classify",
         write: |place| place.write("reviews.tsv", reviews()),
         options: "--data reviews.tsv --batch-size 4 --bidirectional --pool max --variational \
-                  --embedding-dropout 0.2 --output-dropout 0.2",
+                  --embedding-dropout 0.2 --output-dropout 0.2 --zoneout 0.1",
     },
     Tiny {
         task: "tag",
