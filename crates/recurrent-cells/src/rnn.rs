@@ -89,6 +89,7 @@ impl Cell for Rnn {
             inner_size: 0,
             projects: false,
             peephole_size: 0,
+            norm_size: 0,
             biases: self.options.biases,
         }
     }

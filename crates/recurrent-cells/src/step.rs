@@ -8,7 +8,7 @@ use crate::cell::{
     Backward, Cell, CellShape, Forward, Phase, RecurrentWeight, Source, StateRef, Target,
 };
 use crate::plan::tape_rows;
-use crate::{CellPlan, CellSlots, Parameters};
+use crate::{CellPlan, CellSlots, Parameters, Slot};
 
 /// A cell's weights, packed for forward steps; packed once for a sequence in training and once
 /// for a model in inference.
@@ -18,6 +18,7 @@ pub struct PackedCell<T> {
     phases: Vec<PackedPhase<T>>,
     bias: Vec<T>,
     peephole: Vec<T>,
+    norm: Vec<T>,
 }
 
 /// A cell's weights, transposed and packed for backward steps.
@@ -25,6 +26,7 @@ pub struct PackedCellBackward<T> {
     input: PackedInput<T>,
     phases: Vec<PackedPhase<T>>,
     peephole: Vec<T>,
+    norm: Vec<T>,
 }
 
 /// `weight_ih`, and between which rows it lies.
@@ -67,6 +69,7 @@ impl<T: Real> PackedCell<T> {
             phases: PackedPhase::all(&plan),
             bias: Vec::new(),
             peephole: Vec::new(),
+            norm: Vec::new(),
             plan,
         }
     }
@@ -98,7 +101,8 @@ impl<T: Real> PackedCell<T> {
             packed.pack(level, weight, weight_rows);
         }
         slots.merge_bias(&self.plan, parameters, &mut self.bias);
-        copy_peephole(slots, parameters, &mut self.peephole);
+        copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
+        copy_vector(slots.weight_norm, parameters, &mut self.norm);
     }
 
     /// Packs `weight_ih` as well: not needed where the input's products are looked up.
@@ -161,6 +165,7 @@ impl<T: Real> PackedCell<T> {
                     tape: tape.reborrow(),
                     bias: &self.bias,
                     peephole: &self.peephole,
+                    norm: &self.norm,
                     previous,
                     h: h.reborrow(),
                     c: c.reborrow(),
@@ -178,6 +183,7 @@ impl<T: Real> PackedCellBackward<T> {
             input: PackedInput::new(&plan),
             phases: PackedPhase::all(&plan),
             peephole: Vec::new(),
+            norm: Vec::new(),
         }
     }
 
@@ -206,7 +212,8 @@ impl<T: Real> PackedCellBackward<T> {
             };
             packed.pack_transposed(level, weight, weight_rows);
         }
-        copy_peephole(slots, parameters, &mut self.peephole);
+        copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
+        copy_vector(slots.weight_norm, parameters, &mut self.norm);
     }
 
     /// Packs `weight_ih`, transposed: needed where the gradient of x is wanted.
@@ -276,6 +283,7 @@ impl<T: Real> PackedCellBackward<T> {
                 Backward {
                     tape: tape.reborrow(),
                     peephole: &self.peephole,
+                    norm: &self.norm,
                     previous,
                     next,
                     d_h,
@@ -307,9 +315,9 @@ fn assert_weight<T: Real>(slots: &CellSlots, weight_hh: Columns<'_, T>) {
     assert!(given == wanted, "a weight_hh of {given:?} rows and columns; {wanted:?} is needed");
 }
 
-fn copy_peephole<T: Real>(slots: &CellSlots, parameters: &Parameters<T>, target: &mut Vec<T>) {
+fn copy_vector<T: Real>(slot: Option<Slot>, parameters: &Parameters<T>, target: &mut Vec<T>) {
     target.clear();
-    target.extend(slots.weight_peephole.iter().flat_map(|&slot| parameters.slice(slot)));
+    target.extend(slot.iter().flat_map(|&slot| parameters.slice(slot)));
 }
 
 /// The one door for the blocks of a step; the cells' inner loops rely on it.

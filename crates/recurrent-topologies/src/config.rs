@@ -108,10 +108,10 @@ impl StackConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(ConfigError::Dropout { value: self.dropout });
         }
-        if self.regularization.zoneout_cell > 0.0 && self.cell != CellKind::Lstm {
+        if self.regularization.zoneout_cell > 0.0 && !self.cell.is_lstm() {
             return Err(ConfigError::ZoneoutCell { cell: self.cell.name() });
         }
-        let is_vanilla = !matches!(self.cell, CellKind::Lstm | CellKind::Gru);
+        let is_vanilla = !(self.cell.is_lstm() || self.cell == CellKind::Gru);
         if self.regularization.regularize_gradients > 0.0 && !is_vanilla {
             return Err(ConfigError::PenaltyOfGates { cell: self.cell.name() });
         }

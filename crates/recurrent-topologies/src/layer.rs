@@ -13,8 +13,8 @@
 use std::ops::Range;
 
 use recurrent_cells::{
-    Cell, CellSlots, PackedCell, Parameters, PeepholeAt, RecurrentWeight, Source, StateRef, Target,
-    gather,
+    Cell, CellSlots, NormSum, PackedCell, Parameters, PeepholeAt, RecurrentWeight, Source,
+    StateRef, Target, gather,
 };
 use recurrent_kernels::norm::{add_row_products, add_row_sums};
 use recurrent_kernels::{
@@ -370,6 +370,18 @@ impl<T: Real> DirectionTape<T> {
         if let Some(masks) = masks {
             masks.apply(d_weight.as_mut());
             gradients.get_mut(slots.weight_hh).add(d_weight.as_ref());
+        }
+        if let Some(slot) = slots.weight_norm {
+            for NormSum { weight, tape, with } in &self.plan.norm_sums {
+                let d_rows = gates.rows_range(tape.clone());
+                let sums = &mut gradients.slice_mut(slot)[weight.clone()];
+                match with {
+                    None => add_row_sums(compute, d_rows, sums),
+                    Some(with) => {
+                        add_row_products(compute, d_rows, gates.rows_range(with.clone()), sums);
+                    }
+                }
+            }
         }
         let Some(slot) = slots.weight_peephole else { return omega };
         for peephole in &self.plan.peepholes {

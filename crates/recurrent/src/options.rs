@@ -82,7 +82,8 @@ pub struct Options {
     /// Word vectors to begin from: a word and its numbers a line (GloVe, word2vec text)
     #[arg(long, value_name = "FILE")]
     pub embeddings: Option<PathBuf>,
-    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru [default: lstm]
+    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru, layer-norm-lstm
+    /// [default: lstm]
     #[arg(long, value_parser = parse_cell)]
     pub cell: Option<CellKind>,
     /// Numbers in the hidden state

@@ -154,6 +154,7 @@ fn step<C: Cell>(
         bias_hh: vector(slots.bias_hh),
         hr: &|row, column| hr.expect("a cell that projects").column(column)[row],
         peephole: vector(slots.weight_peephole),
+        norm: vector(slots.weight_norm),
     };
     (subject.oracle)(&weights, x, h, c)
 }

@@ -23,9 +23,9 @@ pub(crate) fn stacks(dropout: f64) -> impl Strategy<Value = StackConfig> {
         true => regularizations().boxed(),
         false => Just(Regularization::NONE).boxed(),
     };
-    (prop::sample::select(&CellKind::ALL[..]), 1usize..5, 1usize..=2, regularizations).prop_map(
+    (prop::sample::select(&CellKind::NAMED[..]), 1usize..5, 1usize..=2, regularizations).prop_map(
         move |(cell, hidden_size, num_layers, mut regularization)| {
-            if cell != CellKind::Lstm {
+            if !cell.is_lstm() {
                 regularization.zoneout_cell = 0.0;
             }
             let bidirectional = false;

@@ -24,8 +24,8 @@ pub enum TopologyKind {
 /// # Errors
 /// A line that names those there are.
 pub fn parse_cell(text: &str) -> Result<CellKind, String> {
-    let known = CellKind::ALL.map(CellKind::name).join(", ");
-    CellKind::ALL
+    let known = CellKind::NAMED.map(CellKind::name).join(", ");
+    CellKind::NAMED
         .into_iter()
         .find(|cell| cell.name() == text)
         .ok_or_else(|| format!("there is no such cell; there are: {known}"))
