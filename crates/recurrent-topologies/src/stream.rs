@@ -119,7 +119,14 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
             let (mut h, mut c) = (h, c);
             let cell = &layer.cell;
-            layer.packed.forward(&self.compute, cell, gates.as_mut(), previous, h.reborrow(), c.reborrow());
+            layer.packed.forward(
+                &self.compute,
+                cell,
+                gates.as_mut(),
+                previous,
+                h.reborrow(),
+                c.reborrow(),
+            );
             if let Some(zoneout) = self.zoneout {
                 zoneout.expect(previous, h, c);
             }
