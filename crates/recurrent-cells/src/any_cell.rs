@@ -1,10 +1,12 @@
 //! A cell chosen at run time: by a command line, or by a checkpoint.
 
+use std::ops::Range;
+
 use recurrent_kernels::{Level, Real};
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Peephole, Phase, RowMap};
-use crate::{Gru, Lstm, Nonlinearity, Rnn};
+use crate::cell::{Backward, Cell, CellShape, Forward, NormSum, Peephole, Phase, RowMap};
+use crate::{Gru, Lstm, LstmOptions, Nonlinearity, Rnn};
 
 /// Which cell, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,16 +23,28 @@ pub enum CellKind {
     Lstm,
     /// [`Gru`].
     Gru,
+    /// [`Lstm`] with layer normalisation.
+    LayerNormLstm,
 }
 
 impl CellKind {
-    /// Every kind there is.
+    /// The plain kinds: the cells of their papers without an option.
     pub const ALL: [CellKind; 5] = [
         CellKind::RnnTanh,
         CellKind::RnnRelu,
         CellKind::RnnIdentity,
         CellKind::Lstm,
         CellKind::Gru,
+    ];
+
+    /// Every kind that has a name.
+    pub const NAMED: [CellKind; 6] = [
+        CellKind::RnnTanh,
+        CellKind::RnnRelu,
+        CellKind::RnnIdentity,
+        CellKind::Lstm,
+        CellKind::Gru,
+        CellKind::LayerNormLstm,
     ];
 
     /// The name used on the command line and in files.
@@ -41,10 +55,16 @@ impl CellKind {
             CellKind::RnnIdentity => "rnn-identity",
             CellKind::Lstm => "lstm",
             CellKind::Gru => "gru",
+            CellKind::LayerNormLstm => "layer-norm-lstm",
         }
     }
 
-    /// A cell of this kind, without options.
+    /// A cell with c and a forget gate.
+    pub fn is_lstm(self) -> bool {
+        matches!(self, CellKind::Lstm | CellKind::LayerNormLstm)
+    }
+
+    /// A cell of this kind, without other options.
     pub fn build(self, input_size: usize, hidden_size: usize) -> AnyCell {
         let rnn = |nonlinearity| AnyCell::Rnn(Rnn::new(input_size, hidden_size, nonlinearity));
         match self {
@@ -53,6 +73,10 @@ impl CellKind {
             CellKind::RnnIdentity => rnn(Nonlinearity::Identity),
             CellKind::Lstm => AnyCell::Lstm(Lstm::new(input_size, hidden_size)),
             CellKind::Gru => AnyCell::Gru(Gru::new(input_size, hidden_size)),
+            CellKind::LayerNormLstm => {
+                let options = LstmOptions { layer_norm: true, ..LstmOptions::default() };
+                AnyCell::Lstm(Lstm::with_options(input_size, hidden_size, options))
+            }
         }
     }
 }
@@ -92,6 +116,15 @@ impl Cell for AnyCell {
     }
     fn peepholes(&self) -> Vec<Peephole> {
         each!(self, cell => cell.peepholes())
+    }
+    fn norm_sums(&self) -> Vec<NormSum> {
+        each!(self, cell => cell.norm_sums())
+    }
+    fn bias_rows(&self) -> Option<Range<usize>> {
+        each!(self, cell => cell.bias_rows())
+    }
+    fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
+        each!(self, cell => cell.hidden_slope(h))
     }
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         each!(self, cell => cell.pointwise(level, phase, step))

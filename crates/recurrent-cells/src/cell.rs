@@ -33,6 +33,8 @@ pub struct CellShape {
     pub projects: bool,
     /// Numbers in `weight_peephole`; 0 for a cell without peepholes.
     pub peephole_size: usize,
+    /// Numbers in `weight_norm`, the gains and shifts of normalisations; 0 for a cell without one.
+    pub norm_size: usize,
     /// Which biases there are.
     pub biases: Biases,
 }
@@ -119,6 +121,18 @@ pub struct Peephole {
     pub at: PeepholeAt,
 }
 
+/// Some of `weight_norm`, the gains or the shifts of a normalisation: each has the sum over all
+/// columns of a product of two numbers of the tape for its gradient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NormSum {
+    /// Rows of `weight_norm`.
+    pub weight: Range<usize>,
+    /// As many rows of the tape: after backward the gradient of what they made.
+    pub tape: Range<usize>,
+    /// As many rows of the tape: what gains multiplied. None for shifts, which were added.
+    pub with: Option<Range<usize>>,
+}
+
 /// Which cell state a peephole looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeepholeAt {
@@ -145,6 +159,8 @@ pub struct Forward<'a, T> {
     pub bias: &'a [T],
     /// `weight_peephole`; empty without one.
     pub peephole: &'a [T],
+    /// `weight_norm`; empty without one.
+    pub norm: &'a [T],
     /// The state before the step.
     pub previous: StateRef<'a, T>,
     /// Out: h after the step, unless a later phase makes it.
@@ -159,6 +175,8 @@ pub struct Backward<'a, T> {
     pub tape: ColumnsMut<'a, T>,
     /// `weight_peephole`; empty without one.
     pub peephole: &'a [T],
+    /// `weight_norm`; empty without one.
+    pub norm: &'a [T],
     /// The state before the step.
     pub previous: StateRef<'a, T>,
     /// The state after the step.
@@ -189,6 +207,23 @@ pub trait Cell: Clone + Send + Sync {
     /// The peepholes; none for most cells.
     fn peepholes(&self) -> Vec<Peephole> {
         Vec::new()
+    }
+
+    /// What the gradient of `weight_norm` is summed from; nothing for most cells.
+    fn norm_sums(&self) -> Vec<NormSum> {
+        Vec::new()
+    }
+
+    /// The rows of the tape where both biases enter, in the order of their own rows: of a cell that
+    /// normalises products before. None where they enter with the products.
+    fn bias_rows(&self) -> Option<Range<usize>> {
+        None
+    }
+
+    /// The derivative of a number of h by its pre-activation, from the number itself: in a cell whose h
+    /// is a function of `W_ih x + W_hh h + bias`. None in any other.
+    fn hidden_slope<T: Real>(&self, _h: T) -> Option<T> {
+        None
     }
 
     /// The arithmetic after the product of phase `phase`.

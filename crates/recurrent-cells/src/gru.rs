@@ -92,6 +92,7 @@ impl Cell for Gru {
             inner_size: if self.options.reset == Reset::Before { size } else { 0 },
             projects: false,
             peephole_size: 0,
+            norm_size: 0,
             biases: self.options.biases,
         }
     }

@@ -113,6 +113,7 @@ impl Initialization {
                 chrono(generator, parameters, cell, slots, steps)?;
             }
         }
+        unit_norm(parameters, cell.shape(), slots);
         Ok(())
     }
 }
@@ -169,6 +170,17 @@ pub fn xavier<T: Real>(
         uniform(generator, parameters, peephole, bound(1, 1));
     }
     zero_biases(parameters, slots);
+}
+
+/// Gains of 1 and shifts of 0, of which there is one for every number of c: a cell that normalises
+/// begins with nothing else.
+pub fn unit_norm<T: Real>(parameters: &mut Parameters<T>, shape: CellShape, slots: &CellSlots) {
+    if let Some(slot) = slots.weight_norm {
+        let (gains, shifts) =
+            parameters.slice_mut(slot).split_at_mut(shape.norm_size - shape.cell_size);
+        gains.fill(T::ONE);
+        shifts.fill(T::ZERO);
+    }
 }
 
 fn zero_biases<T: Real>(parameters: &mut Parameters<T>, slots: &CellSlots) {

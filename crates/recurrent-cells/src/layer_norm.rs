@@ -12,7 +12,7 @@ use crate::{Form, Layout, Parameters, Slot};
 
 /// Added to the variance, so that a column of equal numbers can be divided by its root. PyTorch's
 /// default.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// A thread takes at least this many numbers, or starting it costs more than it saves.
 const LEAST_NUMBERS: usize = 16 * 1024;

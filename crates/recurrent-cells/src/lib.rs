@@ -13,8 +13,8 @@ pub use parameters::{Entry, Form, Layout, Parameters, Slot};
 
 mod cell;
 pub use cell::{
-    Backward, Biases, Cell, CellShape, Forward, Peephole, PeepholeAt, Phase, RecurrentWeight,
-    RowMap, Source, StateRef, Target,
+    Backward, Biases, Cell, CellShape, Forward, NormSum, Peephole, PeepholeAt, Phase,
+    RecurrentWeight, RowMap, Source, StateRef, Target,
 };
 
 mod plan;
@@ -27,6 +27,8 @@ mod activate;
 
 mod rnn;
 pub use rnn::{Nonlinearity, Rnn, RnnOptions};
+
+mod layer_norm_lstm;
 
 mod lstm;
 pub use lstm::{Lstm, LstmOptions};

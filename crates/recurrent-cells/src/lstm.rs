@@ -17,6 +17,7 @@
 //! coupled:   f = 1 - i, without weights of its own                 Greff et al. 2017, "CIFG"
 //! clip:      every pre-activation is kept in [-clip, clip], bias and peephole included    ONNX
 //! proj_size: m = o tanh(c'), h' = W_hr m                           Sak, Senior, Beaufays 2014
+//! layer_norm: both products and c' are normalised before they act  Ba, Kiros, Hinton 2016
 //! ```
 
 use std::ops::Range;
@@ -27,9 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::activate::{Clip, Sigmoid, Tanh, activate, check_clip, with_clip};
 use crate::cell::{
-    Backward, Biases, Cell, CellShape, Forward, Peephole, PeepholeAt, Phase, RecurrentWeight,
-    RowMap, Source, Target,
+    Backward, Biases, Cell, CellShape, Forward, NormSum, Peephole, PeepholeAt, Phase,
+    RecurrentWeight, RowMap, Source, Target,
 };
+use crate::layer_norm_lstm::Normed;
 
 /// What an [`Lstm`] may have beside the usual. The default is PyTorch's `nn.LSTM`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,12 +45,17 @@ pub struct LstmOptions {
     pub clip: Option<f64>,
     /// Numbers in h, if h is a projection of what the output gate lets through; at least 1.
     pub proj_size: Option<usize>,
+    /// Products and c are normalised (`src/layer_norm_lstm.rs`), with gains and shifts in
+    /// `weight_norm`: `4 hidden_size` gains for the product with h, as many for that with x, then
+    /// `hidden_size` gains and as many shifts for c. Alone among the options but for biases.
+    pub layer_norm: bool,
     /// Which biases there are.
     pub biases: Biases,
 }
 
 /// An LSTM cell. The tape of a step holds i, f, g, o (coupled: i, g, o), `hidden_size` rows each;
-/// with a projection m stands before them.
+/// with a projection m stands before them, with layer
+/// normalisation what that needs behind them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lstm {
     input_size: usize,
@@ -66,11 +73,15 @@ impl Lstm {
     /// as in PyTorch.
     ///
     /// # Panics
-    /// If the clip is not above 0 and finite, or `proj_size` is 0.
+    /// If the clip is not above 0 and finite, `proj_size` is 0, or layer normalisation is to go with
+    /// peepholes, a coupled gate, a clip or a projection.
     #[track_caller]
     pub fn with_options(input_size: usize, hidden_size: usize, options: LstmOptions) -> Self {
         check_clip(options.clip);
         assert!(options.proj_size != Some(0), "a projection to no number");
+        let LstmOptions { peephole, coupled, clip, proj_size, layer_norm, .. } = options;
+        let others = peephole || coupled || clip.is_some() || proj_size.is_some();
+        assert!(!(layer_norm && others), "layer normalisation with another option: {options:?}");
         Lstm { input_size, hidden_size, options }
     }
 
@@ -99,6 +110,11 @@ impl Lstm {
         if self.options.proj_size.is_some() { self.hidden_size } else { 0 }
     }
 
+    /// The equations with layer normalisation.
+    fn normed(&self) -> Option<Normed> {
+        self.options.layer_norm.then_some(Normed { size: self.hidden_size })
+    }
+
     fn blocks(&self) -> Blocks {
         let LstmOptions { peephole, coupled, .. } = self.options;
         Blocks { size: self.hidden_size, inner: self.inner_size(), peephole, coupled }
@@ -107,6 +123,9 @@ impl Lstm {
 
 impl Cell for Lstm {
     fn shape(&self) -> CellShape {
+        if let Some(normed) = self.normed() {
+            return normed.shape(self.input_size, self.options.biases);
+        }
         let rows = self.gates() * self.hidden_size;
         CellShape {
             input_size: self.input_size,
@@ -118,16 +137,23 @@ impl Cell for Lstm {
             inner_size: self.inner_size(),
             projects: self.options.proj_size.is_some(),
             peephole_size: self.peepholes().iter().map(|peephole| peephole.weight.len()).sum(),
+            norm_size: 0,
             biases: self.options.biases,
         }
     }
 
     fn input_map(&self) -> Vec<RowMap> {
+        if let Some(normed) = self.normed() {
+            return vec![normed.input_map()];
+        }
         let (rows, inner) = (self.gates() * self.hidden_size, self.inner_size());
         vec![RowMap { weight: 0..rows, tape: inner..inner + rows }]
     }
 
     fn phases(&self) -> Vec<Phase> {
+        if let Some(normed) = self.normed() {
+            return vec![Phase::of_hidden(vec![normed.recurrent_map()])];
+        }
         let gates = Phase::of_hidden(self.input_map());
         let projection = Phase {
             weight: RecurrentWeight::Projection,
@@ -156,7 +182,18 @@ impl Cell for Lstm {
         peepholes.collect()
     }
 
+    fn norm_sums(&self) -> Vec<NormSum> {
+        self.normed().map_or_else(Vec::new, |normed| normed.sums())
+    }
+
+    fn bias_rows(&self) -> Option<Range<usize>> {
+        self.normed().map(|normed| normed.gates())
+    }
+
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
+        if let Some(normed) = self.normed() {
+            return normed.forward(level, step);
+        }
         // The projection is a product and nothing else.
         if phase == 0 {
             let blocks = self.blocks();
@@ -167,6 +204,9 @@ impl Cell for Lstm {
     }
 
     fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
+        if let Some(normed) = self.normed() {
+            return normed.backward(level, step);
+        }
         if phase == 0 {
             let blocks = self.blocks();
             with_clip!(self.options.clip, clip => {

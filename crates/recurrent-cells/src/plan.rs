@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cell::{Cell, CellShape, Peephole, Phase, RowMap, Target};
+use crate::cell::{Cell, CellShape, NormSum, Peephole, Phase, RecurrentWeight, RowMap, Target};
 
 /// The sizes and lists of a [`Cell`]. Whoever needs them at every pass keeps this: a list that is
 /// asked for anew takes memory.
@@ -16,16 +16,36 @@ pub struct CellPlan {
     pub phases: Vec<Phase>,
     /// [`Cell::peepholes`].
     pub peepholes: Vec<Peephole>,
+    /// [`Cell::norm_sums`].
+    pub norm_sums: Vec<NormSum>,
+    /// Which rows of `bias_ih`, and which of `bias_hh`, go to which rows of the tape.
+    pub bias_maps: [Vec<RowMap>; 2],
 }
 
 impl CellPlan {
     /// Asks `cell`.
     pub fn of(cell: &impl Cell) -> Self {
+        let (input_map, phases) = (cell.input_map(), cell.phases());
+        let bias_maps = match cell.bias_rows() {
+            Some(tape) => {
+                let map = || vec![RowMap { weight: 0..tape.len(), tape: tape.clone() }];
+                [map(), map()]
+            }
+            None => {
+                let of_hidden = |phase: &Phase| match (phase.weight, &phase.target) {
+                    (RecurrentWeight::Hidden, Target::Tape(map)) => map.clone(),
+                    _ => Vec::new(),
+                };
+                [input_map.clone(), phases.iter().flat_map(of_hidden).collect()]
+            }
+        };
         CellPlan {
             shape: cell.shape(),
-            input_map: cell.input_map(),
-            phases: cell.phases(),
+            input_map,
+            phases,
             peepholes: cell.peepholes(),
+            norm_sums: cell.norm_sums(),
+            bias_maps,
         }
     }
 

@@ -89,6 +89,7 @@ impl Cell for Rnn {
             inner_size: 0,
             projects: false,
             peephole_size: 0,
+            norm_size: 0,
             biases: self.options.biases,
         }
     }
@@ -99,6 +100,15 @@ impl Cell for Rnn {
 
     fn phases(&self) -> Vec<Phase> {
         vec![Phase::of_hidden(self.input_map())]
+    }
+
+    #[inline]
+    fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
+        Some(with_clip!(self.options.clip, clip => match self.nonlinearity {
+            Nonlinearity::Tanh => clip.slope::<Tanh, T>(h),
+            Nonlinearity::Relu => clip.slope::<Relu, T>(h),
+            Nonlinearity::Identity => clip.slope::<Identity, T>(h),
+        }))
     }
 
     fn pointwise<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {

@@ -2,7 +2,7 @@
 
 use recurrent_kernels::Real;
 
-use crate::cell::{Biases, CellShape, Phase, RecurrentWeight, RowMap, Target};
+use crate::cell::{Biases, CellShape, Phase, RecurrentWeight, RowMap};
 use crate::{CellPlan, Form, Layout, Parameters, Slot};
 
 /// Where a cell's parameters lie: under the same names for every cell, PyTorch's where it has them.
@@ -20,6 +20,8 @@ pub struct CellSlots {
     pub weight_hr: Option<Slot>,
     /// `peephole_size`, in a cell with peepholes.
     pub weight_peephole: Option<Slot>,
+    /// `norm_size`, in a cell that normalises: gains, then shifts.
+    pub weight_norm: Option<Slot>,
 }
 
 impl CellSlots {
@@ -42,16 +44,17 @@ impl CellSlots {
                 .then(|| add("weight_hr", Form::Matrix, hidden_size, inner_size)),
             weight_peephole: (shape.peephole_size > 0)
                 .then(|| add("weight_peephole", Form::Vector, shape.peephole_size, 1)),
+            weight_norm: (shape.norm_size > 0)
+                .then(|| add("weight_norm", Form::Vector, shape.norm_size, 1)),
         }
     }
 
     /// Every slot there is, in the order of the layout.
     pub fn all(&self) -> impl Iterator<Item = Slot> {
-        let CellSlots { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole } =
-            *self;
-        [Some(weight_ih), Some(weight_hh), bias_ih, bias_hh, weight_hr, weight_peephole]
-            .into_iter()
-            .flatten()
+        let CellSlots { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, .. } = *self;
+        let vectors = [self.weight_peephole, self.weight_norm];
+        let matrices = [Some(weight_ih), Some(weight_hh), bias_ih, bias_hh, weight_hr];
+        matrices.into_iter().chain(vectors).flatten()
     }
 
     /// The weight of a phase.
@@ -100,13 +103,9 @@ impl CellSlots {
     }
 
     fn for_bias_rows(&self, plan: &CellPlan, mut f: impl FnMut(Slot, &RowMap)) {
-        if let Some(bias_ih) = self.bias_ih {
-            plan.input_map.iter().for_each(|map| f(bias_ih, map));
-        }
-        let Some(bias_hh) = self.bias_hh else { return };
-        for phase in &plan.phases {
-            if let (RecurrentWeight::Hidden, Target::Tape(map)) = (phase.weight, &phase.target) {
-                map.iter().for_each(|map| f(bias_hh, map));
+        for (bias, maps) in [self.bias_ih, self.bias_hh].into_iter().zip(&plan.bias_maps) {
+            if let Some(bias) = bias {
+                maps.iter().for_each(|map| f(bias, map));
             }
         }
     }

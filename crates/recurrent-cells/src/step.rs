@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product_within};
 
-use crate::cell::{Backward, Cell, CellShape, Forward, Phase, Source, StateRef, Target};
+use crate::cell::{
+    Backward, Cell, CellShape, Forward, Phase, RecurrentWeight, Source, StateRef, Target,
+};
 use crate::plan::tape_rows;
-use crate::{CellPlan, CellSlots, Parameters};
+use crate::{CellPlan, CellSlots, Parameters, Slot};
 
 /// A cell's weights, packed for forward steps; packed once for a sequence in training and once
 /// for a model in inference.
@@ -16,6 +18,7 @@ pub struct PackedCell<T> {
     phases: Vec<PackedPhase<T>>,
     bias: Vec<T>,
     peephole: Vec<T>,
+    norm: Vec<T>,
 }
 
 /// A cell's weights, transposed and packed for backward steps.
@@ -23,6 +26,7 @@ pub struct PackedCellBackward<T> {
     input: PackedInput<T>,
     phases: Vec<PackedPhase<T>>,
     peephole: Vec<T>,
+    norm: Vec<T>,
 }
 
 /// `weight_ih`, and between which rows it lies.
@@ -65,18 +69,40 @@ impl<T: Real> PackedCell<T> {
             phases: PackedPhase::all(&plan),
             bias: Vec::new(),
             peephole: Vec::new(),
+            norm: Vec::new(),
             plan,
         }
     }
 
     /// Packs the recurrent weights and merges the biases.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    }
+
+    /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own: what is left of
+    /// it where some is dropped.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    #[track_caller]
+    pub fn pack_with(
+        &mut self,
+        level: Level,
+        slots: &CellSlots,
+        parameters: &Parameters<T>,
+        weight_hh: Columns<'_, T>,
+    ) {
+        assert_weight(slots, weight_hh);
         for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
-            let weight = parameters.get(slots.recurrent_weight(phase));
+            let weight = match phase.weight {
+                RecurrentWeight::Hidden => weight_hh,
+                RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
+            };
             packed.pack(level, weight, weight_rows);
         }
         slots.merge_bias(&self.plan, parameters, &mut self.bias);
-        copy_peephole(slots, parameters, &mut self.peephole);
+        copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
+        copy_vector(slots.weight_norm, parameters, &mut self.norm);
     }
 
     /// Packs `weight_ih` as well: not needed where the input's products are looked up.
@@ -139,6 +165,7 @@ impl<T: Real> PackedCell<T> {
                     tape: tape.reborrow(),
                     bias: &self.bias,
                     peephole: &self.peephole,
+                    norm: &self.norm,
                     previous,
                     h: h.reborrow(),
                     c: c.reborrow(),
@@ -156,16 +183,37 @@ impl<T: Real> PackedCellBackward<T> {
             input: PackedInput::new(&plan),
             phases: PackedPhase::all(&plan),
             peephole: Vec::new(),
+            norm: Vec::new(),
         }
     }
 
     /// Packs the recurrent weights, transposed.
     pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    }
+
+    /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    #[track_caller]
+    pub fn pack_with(
+        &mut self,
+        level: Level,
+        slots: &CellSlots,
+        parameters: &Parameters<T>,
+        weight_hh: Columns<'_, T>,
+    ) {
+        assert_weight(slots, weight_hh);
         for PackedPhase { phase, weight_rows, packed } in &mut self.phases {
-            let weight = parameters.get(slots.recurrent_weight(phase));
+            let weight = match phase.weight {
+                RecurrentWeight::Hidden => weight_hh,
+                RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
+            };
             packed.pack_transposed(level, weight, weight_rows);
         }
-        copy_peephole(slots, parameters, &mut self.peephole);
+        copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
+        copy_vector(slots.weight_norm, parameters, &mut self.norm);
     }
 
     /// Packs `weight_ih`, transposed: needed where the gradient of x is wanted.
@@ -184,6 +232,15 @@ impl<T: Real> PackedCellBackward<T> {
     ) {
         let PackedInput { tape_rows, packed, .. } = &self.input;
         compute.product(d_x, accum, packed, tape.rows_range(tape_rows.clone()));
+    }
+
+    /// What of h before a step gets from the gradient of its pre-activations, for any number of columns:
+    /// `d_h = W_hh^T tape`, in a cell of one phase.
+    pub fn hidden_product(&self, compute: &Compute, d_h: ColumnsMut<'_, T>, tape: Columns<'_, T>) {
+        let [PackedPhase { packed, .. }] = self.phases.as_slice() else {
+            panic!("a cell of {} phases has no one product", self.phases.len())
+        };
+        compute.product(d_h, Accum::Replace, packed, tape);
     }
 
     /// Undoes [`PackedCell::forward`] for some columns: the tape becomes the gradient of its
@@ -226,6 +283,7 @@ impl<T: Real> PackedCellBackward<T> {
                 Backward {
                     tape: tape.reborrow(),
                     peephole: &self.peephole,
+                    norm: &self.norm,
                     previous,
                     next,
                     d_h,
@@ -250,9 +308,16 @@ impl<T: Real> PackedCellBackward<T> {
     }
 }
 
-fn copy_peephole<T: Real>(slots: &CellSlots, parameters: &Parameters<T>, target: &mut Vec<T>) {
+#[track_caller]
+fn assert_weight<T: Real>(slots: &CellSlots, weight_hh: Columns<'_, T>) {
+    let given = (weight_hh.rows(), weight_hh.columns());
+    let wanted = (slots.weight_hh.rows(), slots.weight_hh.columns());
+    assert!(given == wanted, "a weight_hh of {given:?} rows and columns; {wanted:?} is needed");
+}
+
+fn copy_vector<T: Real>(slot: Option<Slot>, parameters: &Parameters<T>, target: &mut Vec<T>) {
     target.clear();
-    target.extend(slots.weight_peephole.iter().flat_map(|&slot| parameters.slice(slot)));
+    target.extend(slot.iter().flat_map(|&slot| parameters.slice(slot)));
 }
 
 /// The one door for the blocks of a step; the cells' inner loops rely on it.

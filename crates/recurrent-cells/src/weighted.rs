@@ -7,7 +7,7 @@ use recurrent_kernels::{Columns, ColumnsMut, Compute, Level, Matrix, Real};
 use crate::cell::{Biases, Cell, StateRef};
 use crate::{
     CellSlots, Entry, Gru, GruOptions, Layout, Lstm, LstmOptions, Nonlinearity, PackedCell,
-    Parameters, Rnn, RnnOptions, Slot,
+    Parameters, Rnn, RnnOptions, Slot, initialize,
 };
 
 /// The tensors of one cell as PyTorch keeps them, row after row: those of `nn.LSTMCell`, or of a
@@ -157,7 +157,7 @@ pub struct WeightedCell<C, T> {
 }
 
 impl<C: Cell, T: Real> WeightedCell<C, T> {
-    /// A cell with these tensors; peepholes, if it has any, are zero.
+    /// A cell with these tensors; peepholes, if it has any, are zero, and gains 1.
     ///
     /// # Errors
     /// [`WeightsError`] names the first tensor whose size does not fit the cell.
@@ -190,6 +190,7 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
             }
         }
         let mut parameters = Parameters::zeros(Arc::new(layout));
+        initialize::unit_norm(&mut parameters, shape, &slots);
         for (entry, tensor) in &tensors {
             entry.fill_from_pytorch(tensor, parameters.slice_mut(entry.slot));
         }
@@ -212,6 +213,7 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
             ("bias_hh", slots.bias_hh, own.bias_hh),
             ("weight_hr", slots.weight_hr, own.weight_hr),
             ("weight_peephole", slots.weight_peephole, own.weight_peephole),
+            ("weight_norm", slots.weight_norm, own.weight_norm),
         ] {
             let (given, wanted) = (sizes(given), sizes(wanted));
             assert!(given == wanted, "{name} of {given:?}; this cell needs {wanted:?}");

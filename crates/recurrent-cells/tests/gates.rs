@@ -75,6 +75,7 @@ fn take<T: Real>(cell: &impl Cell, level: Level, numbers: &Numbers<T>) -> Step<T
             tape: ColumnsMut::new(&mut tape, shape.tape_rows, 1),
             bias: &numbers.bias[..shape.tape_rows],
             peephole: &numbers.peephole[..shape.peephole_size],
+            norm: &numbers.peephole[..shape.norm_size],
             previous: StateRef {
                 h: Columns::new(&numbers.h[..shape.hidden_size], shape.hidden_size, 1),
                 c: Columns::new(&numbers.c[..shape.cell_size], shape.cell_size, 1),

@@ -37,6 +37,7 @@ fn shortest(cell: &impl Cell, level: Level) -> [Duration; 2] {
             tape: tape.as_mut(),
             bias: &bias,
             peephole: &peephole,
+            norm: &[],
             previous,
             h: next_h,
             c: next_c,
@@ -47,6 +48,7 @@ fn shortest(cell: &impl Cell, level: Level) -> [Duration; 2] {
         let step = Backward {
             tape: tape.as_mut(),
             peephole: &peephole,
+            norm: &[],
             previous,
             next: StateRef { h: h.as_ref(), c: c.as_ref() },
             d_h: d_h.as_ref(),

@@ -51,6 +51,7 @@ impl Tensors {
             bias_hh: &self.bias_hh,
             hr: &|row, column| self.hr[row * HIDDEN + column],
             peephole: &[],
+            norm: &[],
         })
     }
 }

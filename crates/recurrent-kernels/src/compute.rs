@@ -190,6 +190,7 @@ split_together!(A.0, B.1, C.2, D.3);
 split_together!(A.0, B.1, C.2, D.3, E.4);
 split_together!(A.0, B.1, C.2, D.3, E.4, F.5);
 split_together!(A.0, B.1, C.2, D.3, E.4, F.5, G.6);
+split_together!(A.0, B.1, C.2, D.3, E.4, F.5, G.6, H.7);
 
 #[cfg(test)]
 mod tests {

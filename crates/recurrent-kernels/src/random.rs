@@ -188,6 +188,49 @@ impl Dropout {
         if self.threshold == 0 {
             return;
         }
+        let kept = self.kept();
+        self.for_rows(site, step, sequence, column.len(), |row, is_dropped| {
+            column[row] *= if is_dropped { T::ZERO } else { kept };
+        });
+    }
+
+    /// Calls `f` with each of `rows` rows of a column in order, and whether it is dropped.
+    #[inline(always)]
+    pub fn for_rows(
+        &self,
+        site: u32,
+        step: u64,
+        sequence: u64,
+        rows: usize,
+        mut f: impl FnMut(usize, bool),
+    ) {
+        let mut words = self.words(site, step, sequence);
+        // Words first, then selects: a branch on random bits would be mispredicted half the time.
+        let mut block = [0; 64];
+        for start in (0..rows).step_by(block.len()) {
+            block.fill_with(|| words.next_u32());
+            for (row, &word) in (start..rows).zip(&block) {
+                f(row, u64::from(word) < self.threshold);
+            }
+        }
+    }
+    /// What [`apply`](Self::apply) multiplies row `row` of such a column with, alone.
+    pub fn factor<T: Real>(&self, site: u32, step: u64, sequence: u64, row: u32) -> T {
+        if self.threshold == 0 {
+            return T::ONE;
+        }
+        let mut words = self.words(site, step, sequence);
+        words.set_word_pos(u128::from(row));
+        if u64::from(words.next_u32()) < self.threshold { T::ZERO } else { self.kept() }
+    }
+
+    /// What a number that is not dropped is multiplied with.
+    fn kept<T: Real>(&self) -> T {
+        T::from_f64(1.0 / (1.0 - self.probability))
+    }
+
+    /// The words of a column, row by row.
+    fn words(&self, site: u32, step: u64, sequence: u64) -> ChaCha8Rng {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8..12].copy_from_slice(&site.to_le_bytes());
@@ -195,15 +238,6 @@ impl Dropout {
         key[20..].copy_from_slice(&DROPOUT_KEY);
         let mut words = ChaCha8Rng::from_seed(key);
         words.set_stream(sequence);
-        let kept = T::from_f64(1.0 / (1.0 - self.probability));
-        // Words first, then selects: a branch on random bits would be mispredicted half the time.
-        let mut block = [0; 64];
-        for part in column.chunks_mut(block.len()) {
-            block.fill_with(|| words.next_u32());
-            for (x, &word) in part.iter_mut().zip(&block) {
-                let factor = if u64::from(word) < self.threshold { T::ZERO } else { kept };
-                *x *= factor;
-            }
-        }
+        words
     }
 }

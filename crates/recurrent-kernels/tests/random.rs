@@ -29,6 +29,18 @@ fn bits_never_change() {
 }
 
 #[test]
+fn a_factor_is_that_of_its_row() {
+    for probability in [0.0, 0.3] {
+        let dropout = Dropout::new(probability, 9);
+        let mut column = [1.0_f64; 200];
+        dropout.apply(1 << 31, 17, 5, &mut column);
+        for (row, &expected) in column.iter().enumerate() {
+            assert_eq!(dropout.factor::<f64>(1 << 31, 17, 5, row as u32), expected, "row {row}");
+        }
+    }
+}
+
+#[test]
 fn positions_beyond_the_stream_are_refused() {
     let at = |position| GeneratorState { position, ..Generator::new(1, 2).state() };
     let last = at((1 << 68) - 1);

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use recurrent_cells::{Cell, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Matrix, Real};
-use recurrent_topologies::{Directions, Lengths, Stack, StackOptions, State};
+use recurrent_topologies::{
+    Directions, InputConfig, Lengths, Regularization, Stack, StackOptions, State, TokenEncoding,
+};
 
 /// The shape of a case: everything but the cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +38,15 @@ pub fn shapes(most_hidden: usize, most_batch: usize) -> impl Strategy<Value = Sh
         (1usize..6, 1..=most_batch).prop_map(|(steps, batch)| vec![steps; batch]),
     ];
     let directions = vec![Directions::Forward, Directions::Reverse, Directions::Both];
-    let options =
-        (prop::sample::select(vec![0.0, 0.4]), prop::sample::select(directions), any::<bool>())
-            .prop_map(|(dropout, directions, learned_initial_state)| StackOptions {
-                dropout,
-                directions,
-                learned_initial_state,
-            });
+    let options = (
+        prop::sample::select(vec![0.0, 0.4]),
+        prop::sample::select(directions),
+        any::<bool>(),
+        regularizations(),
+    )
+        .prop_map(|(dropout, directions, learned_initial_state, regularization)| {
+            StackOptions { dropout, directions, learned_initial_state, regularization }
+        });
     // Resets are places among all steps; half of the cases have none.
     let resets = prop_oneof![
         Just(Vec::new()),
@@ -58,6 +62,42 @@ pub fn shapes(most_hidden: usize, most_batch: usize) -> impl Strategy<Value = Sh
             Shape { input_size, hidden_size, num_layers, options, lengths, resets, seed }
         },
     )
+}
+
+/// None, or any of those that a stack has.
+pub fn regularizations() -> impl Strategy<Value = Regularization> {
+    let share = || prop::sample::select(vec![0.0, 0.3]);
+    let columns = (share(), share(), any::<bool>());
+    let some = (columns, share(), share(), share()).prop_map(
+        |((input_dropout, output_dropout, variational), weight_dropout, zoneout, zoneout_cell)| {
+            Regularization {
+                input_dropout,
+                embedding_dropout: 0.0,
+                output_dropout,
+                variational,
+                weight_dropout,
+                zoneout,
+                zoneout_cell,
+                regularize_gradients: 0.0,
+            }
+        },
+    );
+    prop_oneof![Just(Regularization::NONE), some]
+}
+
+/// As [`regularizations`], for a whole model that reads `input`: of embedded tokens words are dropped
+/// as well, from one-hot ones nothing is.
+pub fn suited(mut drawn: Regularization, input: &InputConfig) -> Regularization {
+    if let InputConfig::Tokens { encoding, .. } = input {
+        match encoding {
+            TokenEncoding::OneHot => drawn.input_dropout = 0.0,
+            TokenEncoding::Embedding(_) if drawn.output_dropout > 0.0 => {
+                drawn.embedding_dropout = 0.3;
+            }
+            TokenEncoding::Embedding(_) => {}
+        }
+    }
+    drawn
 }
 
 /// A stack, its parameters, an input for every column, an initial state.
@@ -87,7 +127,11 @@ impl Shape {
             cells.push(cell(input_size, self.hidden_size));
             input_size = self.options.directions.count() * cells[0].shape().hidden_size;
         }
-        let stack = Stack::add(&mut layout, "", cells, self.options);
+        let mut options = self.options;
+        if cells[0].shape().cell_size == 0 {
+            options.regularization.zoneout_cell = 0.0;
+        }
+        let stack = Stack::add(&mut layout, "", cells, options);
         let mut generator = Generator::new(self.seed, 0);
         let mut parameters = Parameters::zeros(Arc::new(layout));
         parameters.visit_mut(|_, data| fill(&mut generator, data, 0.8));

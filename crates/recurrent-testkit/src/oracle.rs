@@ -17,6 +17,8 @@ pub struct Weights<'a> {
     pub hr: &'a dyn Fn(usize, usize) -> f64,
     /// `weight_peephole`; empty without one.
     pub peephole: &'a [f64],
+    /// `weight_norm`; empty without one.
+    pub norm: &'a [f64],
 }
 
 impl Weights<'_> {
@@ -74,6 +76,9 @@ pub fn lstm_step(
     h: &[f64],
     c: &[f64],
 ) -> Next {
+    if options.layer_norm {
+        return layer_norm_lstm_step(weights, x, h, c);
+    }
     let size = c.len();
     // Rows of weights, and of peepholes, of each gate.
     let (g_row, o_row, o_peephole) = if options.coupled { (1, 2, 1) } else { (2, 3, 2) };
@@ -105,6 +110,37 @@ pub fn lstm_step(
         }
     };
     (h_next, c_next)
+}
+
+/// One step of an LSTM with layer normalisation: Ba, Kiros and Hinton 2016, equations 20 to 22.
+fn layer_norm_lstm_step(weights: &Weights<'_>, x: &[f64], h: &[f64], c: &[f64]) -> Next {
+    let size = c.len();
+    let normalized = |values: Vec<f64>| -> Vec<f64> {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        values.iter().map(|v| (v - mean) / (variance + 1e-5).sqrt()).collect()
+    };
+    let bias = |bias: &[f64], row: usize| *bias.get(row).unwrap_or(&0.0);
+    let product = |weight: &dyn Fn(usize, usize) -> f64, x: &[f64]| -> Vec<f64> {
+        let row = |row: usize| (0..x.len()).map(|k| weight(row, k) * x[k]).sum();
+        (0..4 * size).map(row).collect()
+    };
+    let (of_h, of_x) = (normalized(product(weights.hh, h)), normalized(product(weights.ih, x)));
+    let a = |gate: usize, k: usize| {
+        let row = gate * size + k;
+        weights.norm[row] * of_h[row]
+            + weights.norm[4 * size + row] * of_x[row]
+            + bias(weights.bias_ih, row)
+            + bias(weights.bias_hh, row)
+    };
+    let c_next: Vec<f64> =
+        (0..size).map(|k| sigmoid(a(1, k)) * c[k] + sigmoid(a(0, k)) * a(2, k).tanh()).collect();
+    let of_c = normalized(c_next.clone());
+    let shown = |k: usize| {
+        let (gain, shift) = (weights.norm[8 * size + k], weights.norm[9 * size + k]);
+        sigmoid(a(3, k)) * (gain * of_c[k] + shift).tanh()
+    };
+    ((0..size).map(shown).collect(), c_next)
 }
 
 /// One step of a GRU: rows r, z, n.

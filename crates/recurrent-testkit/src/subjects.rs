@@ -42,6 +42,7 @@ macro_rules! subjects {
                 coupled: false,
                 clip: None,
                 proj_size: None,
+                layer_norm: false,
                 biases: Biases::Two,
             }
         };
@@ -53,6 +54,18 @@ macro_rules! subjects {
             seed: 0,
         }
     }};
+    // Of few units the standard deviation may be near 0, and what is divided by it bends faster than
+    // differences can follow.
+    (@normed $name:expr, $kinks:expr, $($field:ident: $value:expr),*) => {
+        Subject {
+            cell: |input, hidden| {
+                let options =
+                    LstmOptions { layer_norm: true, $($field: $value,)* ..LstmOptions::default() };
+                Lstm::with_options(input, hidden + 5, options).into()
+            },
+            ..subjects!(@lstm $name, $kinks, layer_norm: true $(, $field: $value)*)
+        }
+    };
     (@gru $name:expr, $kinks:expr, $($field:ident: $value:expr),*) => {{
         #[allow(clippy::needless_update)] // some subject sets every field
         const OPTIONS: GruOptions = GruOptions {
@@ -104,6 +117,10 @@ subjects! {
     ), true;
     /// With peepholes, a clip and a projection, the forget gate its own.
     lstm_peephole_clip_projection: lstm(peephole: true, clip: Some(0.7), proj_size: Some(5)), true;
+    /// With layer normalisation.
+    lstm_layer_norm: normed(), false;
+    /// The same without a bias.
+    lstm_layer_norm_no_bias: normed(biases: Biases::None), false;
     /// PyTorch's GRU: the reset after the product.
     gru: gru(), false;
     /// With one bias.

@@ -6,7 +6,7 @@ use recurrent_kernels::Real;
 use recurrent_kernels::random::Generator;
 use serde::{Deserialize, Serialize};
 
-use crate::{Directions, Stack, StackOptions};
+use crate::{Directions, Regularization, Stack, StackOptions};
 
 /// How a token becomes a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ pub struct StackConfig {
     pub bidirectional: bool,
     /// The share of h dropped on its way up between layers during training; in [0, 1).
     pub dropout: f64,
+    /// What else is left to chance in training.
+    #[serde(default, skip_serializing_if = "Regularization::is_none")]
+    pub regularization: Regularization,
 }
 
 impl StackConfig {
@@ -102,10 +105,23 @@ impl StackConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         at_least_one("hidden size", self.hidden_size)?;
         at_least_one("number of layers", self.num_layers)?;
-        match (0.0..1.0).contains(&self.dropout) {
-            true => Ok(()),
-            false => Err(ConfigError::Dropout { value: self.dropout }),
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(ConfigError::Dropout { value: self.dropout });
         }
+        if self.regularization.zoneout_cell > 0.0 && !self.cell.is_lstm() {
+            return Err(ConfigError::ZoneoutCell { cell: self.cell.name() });
+        }
+        let is_vanilla = !(self.cell.is_lstm() || self.cell == CellKind::Gru);
+        if self.regularization.regularize_gradients > 0.0 && !is_vanilla {
+            return Err(ConfigError::PenaltyOfGates { cell: self.cell.name() });
+        }
+        self.regularization.check()
+    }
+
+    /// As [`check`](Self::check), and what it drops from must be there.
+    pub(crate) fn check_reading(&self, input: &InputConfig) -> Result<(), ConfigError> {
+        self.check()?;
+        self.regularization.check_input(input)
     }
 
     /// What writes its output as it goes cannot read it from the end.
@@ -139,7 +155,9 @@ impl StackConfig {
             })
             .collect();
         let (dropout, directions) = (self.dropout, self.directions());
-        let options = StackOptions { dropout, directions, ..StackOptions::default() };
+        let regularization = Regularization { embedding_dropout: 0.0, ..self.regularization };
+        let options =
+            StackOptions { dropout, directions, regularization, ..StackOptions::default() };
         Stack::add(layout, prefix, cells, options)
     }
 }
@@ -187,6 +205,48 @@ pub enum ConfigError {
         /// What was given.
         value: f64,
     },
+    /// Something that is left to chance is not a share.
+    #[error("{what} must be at least 0 and below 1, not {value}")]
+    Share {
+        /// Which.
+        what: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// A one-hot token is one number.
+    #[error("{what} drops from vectors of tokens, and one-hot tokens have none: take an embedding")]
+    OneHotDropout {
+        /// Which.
+        what: &'static str,
+    },
+    /// There is no c.
+    #[error("zoneout of c is for cells that have one: lstm; the cell is {cell}")]
+    ZoneoutCell {
+        /// The cell.
+        cell: &'static str,
+    },
+    /// The weight of the penalty of gradients is none.
+    #[error("the weight that regularizes gradients must be finite and at least 0, not {value}")]
+    PenaltyWeight {
+        /// What was given.
+        value: f64,
+    },
+    /// The penalty is not for this cell.
+    #[error(
+        "regularizing gradients holds the one way through h at one size, and {cell} has gates beside          it that decide how much passes; it is for rnn-tanh, rnn-relu and rnn-identity"
+    )]
+    PenaltyOfGates {
+        /// The cell.
+        cell: &'static str,
+    },
+    /// With zoneout there is another way.
+    #[error(
+        "regularizing gradients and zoneout do not go together: what zoneout keeps passes by W_hh"
+    )]
+    PenaltyWithZoneout,
+    /// There are no words.
+    #[error("embedding dropout drops words, and vectors are read: take input dropout")]
+    NoWords,
     /// What comes later is not written yet.
     #[error("a decoder cannot read both ways: what comes later is not written yet")]
     BidirectionalDecoder,

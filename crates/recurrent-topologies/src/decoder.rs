@@ -267,7 +267,7 @@ impl Decoder {
         written: usize,
         own: &mut DecoderBuffers<T>,
     ) {
-        let DecoderBatch { lengths, first, condition, .. } = batch;
+        let DecoderBatch { lengths, first, condition, noise, .. } = batch;
         self.reader.input.check(Reading::<T>::Tokens(tokens));
         own.x.resize(self.input_size(), written + tokens.len());
         let size = self.token_size();
@@ -279,7 +279,8 @@ impl Decoder {
         }
         let columns = written..written + tokens.len();
         let x = own.x.as_mut().columns_range(columns.clone()).rows_range(0..size);
-        self.reader.input.write(parameters, tokens, x);
+        let masks = noise.map(|noise| (lengths, noise));
+        self.reader.input.write(parameters, tokens, masks, x);
         if let Some(condition) = condition {
             let rows = size..size + self.condition_size;
             let mut x = own.x.as_mut().columns_range(columns).rows_range(rows);
@@ -378,7 +379,8 @@ impl Decoder {
             };
             let DecoderGradients { first, condition, .. } = into;
             let into = (first, condition);
-            self.known_backward(tokens, lengths, written.start, d_x.as_ref(), into, gradients);
+            let masks = reversed.tape.noise.map(|noise| (&*lengths, noise));
+            self.known_backward(tokens, lengths, written.start, masks, d_x, into, gradients);
             reversed
         };
         let initial = reversed.initial_state_gradient();
@@ -419,18 +421,21 @@ impl Decoder {
         tokens: &[u32],
         lengths: &Lengths,
         written: usize,
-        d_x: Columns<'_, T>,
+        masks: Option<(&Lengths, Noise)>,
+        d_x: &mut Matrix<T>,
         (d_first, d_condition): (Option<ColumnsMut<'_, T>>, Option<ColumnsMut<'_, T>>),
         gradients: &mut Parameters<T>,
     ) {
         let size = self.token_size();
         if let Some(mut d_first) = d_first {
             for (place, &sequence) in lengths.order().iter().enumerate() {
-                add(d_first.column(sequence), &d_x.column(place)[..size]);
+                add(d_first.column(sequence), &d_x.as_ref().column(place)[..size]);
             }
         }
-        let d_x = d_x.columns_range(written..d_x.columns());
-        self.reader.input.write_backward(tokens, d_x.rows_range(0..size), gradients);
+        let columns = written..d_x.columns();
+        let d_vectors = d_x.as_mut().columns_range(columns.clone()).rows_range(0..size);
+        self.reader.input.write_backward(tokens, masks, d_vectors, gradients);
+        let d_x = d_x.as_ref().columns_range(columns);
         if let Some(mut d_condition) = d_condition {
             let d_x = d_x.rows_range(size..size + self.condition_size);
             for t in 0..lengths.steps() {

@@ -197,7 +197,7 @@ impl<T: Real> TokenStream<T> for DecoderStream<T> {
         } else {
             let first = decoder.token_size();
             let x = self.x.as_mut().rows_range(0..first);
-            reader.input.write(&self.parameters, tokens, x);
+            reader.input.write(&self.parameters, tokens, None, x);
             let rows = first..first + decoder.condition_size;
             self.x.as_mut().rows_range(rows).copy_from(self.condition.as_ref());
             if decoder.feeds {

@@ -57,8 +57,9 @@ impl EncoderDecoderConfig {
         let reader = ReaderConfig::new(*source, *encoder);
         reader.check()?;
         let (vocabulary_size, encoding) = (self.target_vocabulary_size, self.target_encoding);
-        InputConfig::Tokens { vocabulary_size, encoding }.check()?;
-        decoder.check()?;
+        let target = InputConfig::Tokens { vocabulary_size, encoding };
+        target.check()?;
+        decoder.check_reading(&target)?;
         decoder.check_writes()?;
         let (encoder_size, decoder_size) = (encoder.output_size(), decoder.hidden_size);
         if self.attention == Some(AttentionKind::Dot) && encoder_size != decoder_size {

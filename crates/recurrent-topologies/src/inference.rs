@@ -22,7 +22,7 @@ impl<T: Real, C: Cell> StackInference<T, C> {
     /// Packs the weights of `stack`.
     pub fn new(compute: &Compute, stack: &Stack<C>, parameters: &Parameters<T>) -> Self {
         let (stack, mut tape) = (stack.clone(), Tape::new());
-        tape.prepare(&stack.layers, &Lengths::equal(1, 1), &stack.zero_state(1), None);
+        tape.prepare(&stack.layers, &Lengths::equal(1, 1), &stack.zero_state(1), None, false);
         stack.pack(compute, parameters, &mut tape, true);
         let begin = stack.initial_state(parameters, 1).layers;
         StackInference { compute: compute.clone(), stack, tape, begin }
@@ -41,7 +41,8 @@ impl<T: Real, C: Cell> StackInference<T, C> {
     ) -> Recorded<'_, T> {
         let StackInference { compute, stack, tape, begin } = self;
         stack.check_input(input, lengths.columns());
-        tape.prepare(&stack.layers, lengths, initial, None);
+        let zoneout = stack.zoneout(0, None).is_some();
+        tape.prepare(&stack.layers, lengths, initial, None, zoneout);
         let batch = if lengths.has_resets() { lengths.batch() } else { 0 };
         for (direction, begin) in tape.directions_mut().zip(begin) {
             let blocks = [(&mut direction.afresh.h, &begin.h), (&mut direction.afresh.c, &begin.c)];

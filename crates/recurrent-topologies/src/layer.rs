@@ -13,7 +13,8 @@
 use std::ops::Range;
 
 use recurrent_cells::{
-    Cell, CellSlots, PackedCell, Parameters, PeepholeAt, Source, StateRef, Target, gather,
+    Cell, CellSlots, NormSum, PackedCell, Parameters, PeepholeAt, RecurrentWeight, Source,
+    StateRef, Target, gather,
 };
 use recurrent_kernels::norm::{add_row_products, add_row_sums};
 use recurrent_kernels::{
@@ -21,7 +22,9 @@ use recurrent_kernels::{
 };
 
 use crate::direction::Before;
+use crate::regularization::WeightMasks;
 use crate::tape::DirectionTape;
+use crate::zoneout::Zoneout;
 use crate::{Direction, LayerState, Lengths, Observation, Probe};
 
 /// Fewer sequences than this are not worth a thread of their own.
@@ -103,6 +106,7 @@ pub(crate) struct Pass<'a, T, C> {
     /// h_0 and c_0, in sorted order.
     pub(crate) initial: &'a LayerState<T>,
     pub(crate) direction: Direction,
+    pub(crate) zoneout: Option<Zoneout>,
 }
 
 impl<T, C> Clone for Pass<'_, T, C> {
@@ -121,7 +125,11 @@ impl<T: Real> DirectionTape<T> {
         parameters: &Parameters<T>,
         with_input: bool,
     ) {
-        self.packed.pack(compute.level(), slots, parameters);
+        let level = compute.level();
+        match &self.weight_hh {
+            None => self.packed.pack(level, slots, parameters),
+            Some(left) => self.packed.pack_with(level, slots, parameters, left.as_ref()),
+        }
         if with_input {
             self.packed.pack_input(compute.level(), slots, parameters);
         }
@@ -136,21 +144,30 @@ impl<T: Real> DirectionTape<T> {
         rows: Range<usize>,
         steps: Range<usize>,
     ) {
-        let Pass { compute, cell, lengths, initial, direction } = pass;
+        let Pass { compute, cell, lengths, initial, direction, zoneout } = pass;
         let offsets = lengths.offsets();
         let (packed, afresh) = (&self.packed, &self.afresh);
         let panels = (
             PanelsMut::new(&mut self.gates, offsets),
             PanelsMut::new(h, offsets),
             PanelsMut::new(&mut self.c, offsets),
+            PanelsMut::new(&mut self.candidate, offsets),
         );
-        compute.split(panels, LEAST_SEQUENCES, &|(mut gates, mut h, mut c)| {
+        compute.split(panels, LEAST_SEQUENCES, &|(mut gates, mut h, mut c, mut candidate)| {
             let first = gates.sequences().start;
             direction.for_steps(steps.clone(), |t| {
                 let places = first..first + gates.panel(t).columns();
                 direction.for_segments(lengths, t, places, |places, before| {
                     let own = places.start - first..places.end - first;
                     let tape = gates.panel(t).columns_range(own.clone());
+                    let candidate = candidate.panel(t).columns_range(own.clone());
+                    let sequences = &lengths.order()[places.clone()];
+                    let step = |previous, mut h: ColumnsMut<'_, T>, mut c: ColumnsMut<'_, T>| {
+                        packed.forward(compute, cell, tape, previous, h.reborrow(), c.reborrow());
+                        if let Some(zoneout) = zoneout {
+                            zoneout.forward(t, sequences, previous, (h, c), candidate);
+                        }
+                    };
                     if let Before::Panel(panel) = before {
                         let (h_previous, h) = h.two_panels(panel, t);
                         let (c_previous, c) = c.two_panels(panel, t);
@@ -160,12 +177,12 @@ impl<T: Real> DirectionTape<T> {
                             c: c_previous.as_ref().columns_range(own.clone()),
                         };
                         let h = h.rows_range(rows.clone()).columns_range(own.clone());
-                        packed.forward(compute, cell, tape, previous, h, c.columns_range(own));
+                        step(previous, h, c.columns_range(own));
                     } else {
                         let given = if before == Before::Initial { initial } else { afresh };
                         let h = h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
                         let c = c.panel(t).columns_range(own);
-                        packed.forward(compute, cell, tape, state_at(given, places), h, c);
+                        step(state_at(given, places), h, c);
                     }
                 });
             });
@@ -181,7 +198,7 @@ impl<T: Real> DirectionTape<T> {
         steps: Range<usize>,
         (layer, probe): (usize, &impl Probe<T>),
     ) {
-        let Pass { compute, cell, lengths, initial, direction } = pass;
+        let Pass { compute, cell, lengths, initial, direction, zoneout } = pass;
         let offsets = lengths.offsets();
         let (packed, afresh) = (&self.packed_backward, &self.afresh);
         let h = Panels::new(h.as_ref(), offsets);
@@ -198,7 +215,11 @@ impl<T: Real> DirectionTape<T> {
             self.d_inner.as_mut(),
             self.d_afresh.h.as_mut(),
             self.d_afresh.c.as_mut(),
+            self.d_c_kept.as_mut(),
         );
+        // What the cell itself gave for c.
+        let given = if zoneout.is_some() { &self.candidate } else { &self.c };
+        let given = Panels::new(given.as_ref(), offsets);
         compute.split(parts, LEAST_SEQUENCES, &|parts| {
             let (
                 mut gates,
@@ -208,6 +229,7 @@ impl<T: Real> DirectionTape<T> {
                 mut d_inner,
                 mut d_afresh_h,
                 mut d_afresh_c,
+                mut d_c_kept,
             ) = parts;
             let sequences = gates.sequences();
             direction.for_steps_back(steps.clone(), |t| {
@@ -226,9 +248,32 @@ impl<T: Real> DirectionTape<T> {
                 direction.for_segments(lengths, t, places, |places, before| {
                     let own = places.start - sequences.start..places.end - sequences.start;
                     let tape = gates.panel(t).columns_range(own.clone());
-                    let next = state(t, places.clone());
+                    let next = StateRef {
+                        h: h.panel(t, places.clone()).rows_range(rows.clone()),
+                        c: given.panel(t, places.clone()),
+                    };
                     let mut d_c = d_c.reborrow().columns_range(own.clone());
                     let d_inner = d_inner.reborrow().columns_range(own.clone());
+                    let mut d_c_kept = d_c_kept.reborrow().columns_range(own.clone());
+                    let sequences = &lengths.order()[places.clone()];
+                    let step = |previous,
+                                mut d_h: ColumnsMut<'_, T>,
+                                mut d_c: ColumnsMut<'_, T>,
+                                mut d_previous: ColumnsMut<'_, T>| {
+                        if let Some(zoneout) = zoneout {
+                            d_c_kept.fill(T::ZERO);
+                            let given = (d_h.reborrow(), d_c.reborrow());
+                            let kept = (d_previous.reborrow(), d_c_kept.reborrow());
+                            zoneout.backward(t, sequences, given, kept);
+                        }
+                        let (d_h, moved) = (d_h.as_ref(), d_c.reborrow());
+                        packed.backward(
+                            compute, cell, tape, previous, next, d_h, moved, d_previous, d_inner,
+                        );
+                        if zoneout.is_some() {
+                            d_c.add(d_c_kept.as_ref());
+                        }
+                    };
                     match before {
                         Before::Panel(panel) => {
                             let previous = state(panel, places);
@@ -236,30 +281,20 @@ impl<T: Real> DirectionTape<T> {
                             let d_previous = d_previous.rows_range(rows.clone());
                             let d_previous = d_previous.columns_range(own.clone());
                             let d_h = d_h.rows_range(rows.clone()).columns_range(own);
-                            let d_h = d_h.as_ref();
-                            packed.backward(
-                                compute, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
-                            );
+                            step(previous, d_h, d_c, d_previous);
                         }
                         Before::Initial => {
                             let previous = state_at(initial, places);
                             let d_previous = d_h_0.reborrow().columns_range(own.clone());
                             let d_h = d_h.panel(t).rows_range(rows.clone()).columns_range(own);
-                            let d_h = d_h.as_ref();
-                            packed.backward(
-                                compute, cell, tape, previous, next, d_h, d_c, d_previous, d_inner,
-                            );
+                            step(previous, d_h, d_c, d_previous);
                         }
                         Before::Afresh => {
                             let previous = state_at(afresh, places);
                             let d_previous = d_afresh_h.reborrow().columns_range(own.clone());
                             let d_h =
                                 d_h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
-                            let (d_h, moved) = (d_h.as_ref(), d_c.reborrow());
-                            packed.backward(
-                                compute, cell, tape, previous, next, d_h, moved, d_previous,
-                                d_inner,
-                            );
+                            step(previous, d_h, d_c.reborrow(), d_previous);
                             // The document before has nothing to do with this one.
                             d_afresh_c.reborrow().columns_range(own).add(d_c.as_ref());
                             d_c.fill(T::ZERO);
@@ -271,15 +306,17 @@ impl<T: Real> DirectionTape<T> {
     }
 
     /// Adds the gradients of the recurrent weights, of both biases and of the peepholes, from the
-    /// gates' gradients of all steps: one product each. `h` and `d_h` are this direction's rows.
+    /// gates' gradients of all steps: one product each. `h` and `d_h` are this direction's rows. With a
+    /// weight of the penalty of gradients that too, whose value it gives.
     pub(crate) fn recurrent_gradients<C: Cell>(
         &self,
         pass: Pass<'_, T, C>,
         slots: &CellSlots,
         (h, d_h): (Columns<'_, T>, Columns<'_, T>),
-        (previous, d_bias): (&mut Matrix<T>, &mut Vec<T>),
+        (previous, d_weight, d_bias): (&mut Matrix<T>, &mut Matrix<T>, &mut Vec<T>),
+        (masks, penalty): (Option<WeightMasks>, Option<f64>),
         gradients: &mut Parameters<T>,
-    ) {
+    ) -> f64 {
         let Pass { compute, initial, .. } = pass;
         let gates = self.gates.as_ref();
         if slots.bias_ih.is_some() {
@@ -288,8 +325,12 @@ impl<T: Real> DirectionTape<T> {
             add_row_sums(compute, gates, d_bias);
             slots.merge_bias_backward(&self.plan, d_bias, gradients);
         }
+        if masks.is_some() {
+            d_weight.reset(slots.weight_hh.rows(), slots.weight_hh.columns());
+        }
         for phase in &self.plan.phases {
             let slot = slots.recurrent_weight(phase);
+            let left = masks.is_some() && phase.weight == RecurrentWeight::Hidden;
             let pieces = match &phase.source {
                 Source::Inner(rows) => whole(gates.rows_range(rows.clone())),
                 Source::PreviousHidden => {
@@ -301,7 +342,8 @@ impl<T: Real> DirectionTape<T> {
                     continue;
                 }
                 let mut add = |weight: Range<usize>, d_rows: Columns<'_, T>| {
-                    let target = gradients.get_mut(slot).rows_range(weight);
+                    let whole = if left { d_weight.as_mut() } else { gradients.get_mut(slot) };
+                    let target = whole.rows_range(weight);
                     let d_rows = Operand::Plain(d_rows.columns_range(columns.clone()));
                     gemm(compute, target, Accum::Add, d_rows, Operand::Transposed(source));
                 };
@@ -315,12 +357,39 @@ impl<T: Real> DirectionTape<T> {
                 }
             }
         }
-        let Some(slot) = slots.weight_peephole else { return };
+        let omega = penalty.map_or(0.0, |weight| {
+            let omega = self.gradient_penalty(pass, h, weight, previous);
+            let whole = match masks {
+                Some(_) => d_weight.as_mut(),
+                None => gradients.get_mut(slots.weight_hh),
+            };
+            let (d_rows, u) = (Operand::Plain(gates), Operand::Transposed(previous.as_ref()));
+            gemm(compute, whole, Accum::Add, d_rows, u);
+            omega
+        });
+        if let Some(masks) = masks {
+            masks.apply(d_weight.as_mut());
+            gradients.get_mut(slots.weight_hh).add(d_weight.as_ref());
+        }
+        if let Some(slot) = slots.weight_norm {
+            for NormSum { weight, tape, with } in &self.plan.norm_sums {
+                let d_rows = gates.rows_range(tape.clone());
+                let sums = &mut gradients.slice_mut(slot)[weight.clone()];
+                match with {
+                    None => add_row_sums(compute, d_rows, sums),
+                    Some(with) => {
+                        add_row_products(compute, d_rows, gates.rows_range(with.clone()), sums);
+                    }
+                }
+            }
+        }
+        let Some(slot) = slots.weight_peephole else { return omega };
         for peephole in &self.plan.peepholes {
             let d_rows = gates.rows_range(peephole.tape.clone());
             let sums = &mut gradients.slice_mut(slot)[peephole.weight.clone()];
             let c = self.c.as_ref();
             let pieces = match peephole.at {
+                PeepholeAt::Next if pass.zoneout.is_some() => whole(self.candidate.as_ref()),
                 PeepholeAt::Next => whole(c),
                 PeepholeAt::Previous => {
                     previous_pieces(pass, &initial.c, &self.afresh.c, c, previous)
@@ -330,6 +399,7 @@ impl<T: Real> DirectionTape<T> {
                 add_row_products(compute, d_rows.columns_range(columns), c, sums);
             }
         }
+        omega
     }
 
     /// Adds the gradient of `weight_ih` from the vectors that the layer read.

@@ -38,6 +38,13 @@ pub use stack::{InputSlots, Stack, StackOptions};
 mod unroll;
 pub use unroll::Noise;
 
+mod regularization;
+pub use regularization::Regularization;
+
+mod zoneout;
+
+mod gradient_penalty;
+
 mod stepwise;
 pub use stepwise::{Retreating, Reversed, Taping};
 

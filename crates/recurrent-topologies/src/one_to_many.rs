@@ -83,7 +83,7 @@ impl OneToManyConfig {
         at_least_one("size of the condition", condition_size)?;
         let input = InputConfig::Tokens { vocabulary_size, encoding };
         input.check()?;
-        stack.check()?;
+        stack.check_reading(&input)?;
         stack.check_writes()?;
         let entering = match condition {
             Condition::EveryStep => condition_size,

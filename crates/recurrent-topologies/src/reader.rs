@@ -29,7 +29,7 @@ impl ReaderConfig {
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.input.check()?;
-        self.stack.check()
+        self.stack.check_reading(&self.input)
     }
 
     /// How many parameters at most, as a number that cannot overflow.
@@ -46,7 +46,7 @@ impl ReaderConfig {
     /// Adds `{prefix}embedding.weight` if tokens are embedded, then `{prefix}rnn.weight_ih_l0` and
     /// so on.
     pub(crate) fn add(&self, layout: &mut Layout, prefix: &str) -> Reader {
-        let input = SequenceInput::add(layout, prefix, self.input);
+        let input = SequenceInput::add(layout, prefix, self.input, self.stack.regularization);
         let stack = self.stack.add(layout, &format!("{prefix}rnn."), self.size());
         Reader { input, stack }
     }
@@ -123,7 +123,7 @@ impl Reader {
     ) -> ReaderRecorded<'t, T> {
         let ReaderTape { input, stack } = tape;
         let slots = &self.stack.input_slots();
-        let x = self.input.forward(compute, slots, parameters, reading, input);
+        let x = self.input.forward(compute, slots, parameters, reading, (lengths, noise), input);
         let stack = self.stack.run(compute, parameters, x, initial, lengths, noise, stack);
         ReaderRecorded { input, stack, reading }
     }
@@ -142,7 +142,8 @@ impl Reader {
         let slots = &self.stack.input_slots();
         let d_x = self.input.gradient(slots, reading, input, gradients);
         let reversed = self.stack.run_backward(stack, compute, parameters, d_x, gradients, probe);
-        self.input.backward(compute, slots, parameters, reading, input, gradients);
+        let masks = (&reversed.tape.lengths, reversed.tape.noise);
+        self.input.backward(compute, slots, parameters, reading, masks, input, gradients);
         reversed
     }
 }

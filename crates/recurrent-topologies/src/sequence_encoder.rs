@@ -77,7 +77,10 @@ impl SequenceEncoder {
         let config = ReaderConfig::new(input, stack);
         config.check()?;
         countable(config.count())?;
-        Ok(SequenceEncoder { reader: config.add(layout, prefix), pool })
+        let mut reader = config.add(layout, prefix);
+        // What is dropped from all steps is dropped from what the pool makes of them.
+        reader.stack.locks_output = true;
+        Ok(SequenceEncoder { reader, pool })
     }
 
     /// Its layers.

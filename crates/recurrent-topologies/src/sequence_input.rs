@@ -9,13 +9,16 @@
 use recurrent_cells::{CellSlots, Embedding, Layout, Parameters};
 use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Matrix, Operand, Packed, Real, gemm};
 
-use crate::{Input, InputConfig, InputGradient, InputSlots, TokenEncoding};
+use crate::{
+    Input, InputConfig, InputGradient, InputSlots, Lengths, Noise, Regularization, TokenEncoding,
+};
 
 /// Turns what is read into the first layer's input.
 #[derive(Clone, Debug)]
 pub struct SequenceInput {
     embedding: Option<Embedding>,
     config: InputConfig,
+    regularization: Regularization,
 }
 
 /// A batch to read, in the order of columns ([`Lengths::arrange`](crate::Lengths::arrange)).
@@ -61,8 +64,14 @@ impl<T: Real> Default for SequenceInputTape<T> {
 
 impl SequenceInput {
     /// Adds what the input needs to a layout: `{prefix}embedding.weight`, or nothing for one-hot
-    /// tokens and for vectors.
-    pub fn add(layout: &mut Layout, prefix: &str, config: InputConfig) -> Self {
+    /// tokens and for vectors. Of `regularization` it drops words; what is dropped from vectors is the
+    /// stack's matter.
+    pub fn add(
+        layout: &mut Layout,
+        prefix: &str,
+        config: InputConfig,
+        regularization: Regularization,
+    ) -> Self {
         let embedding = match config {
             InputConfig::Tokens { vocabulary_size, encoding: TokenEncoding::Embedding(size) } => {
                 let name = format!("{prefix}embedding");
@@ -70,7 +79,7 @@ impl SequenceInput {
             }
             _ => None,
         };
-        SequenceInput { embedding, config }
+        SequenceInput { embedding, config, regularization }
     }
 
     /// What is read.
@@ -83,7 +92,8 @@ impl SequenceInput {
         self.embedding.as_ref()
     }
 
-    /// The input of a stack whose first layer has `slots`.
+    /// The input of a stack whose first layer has `slots`. Lengths and noise are those that the stack
+    /// is run with.
     ///
     /// # Panics
     /// If tokens are given where vectors are read or the other way round, if a token is outside the
@@ -95,6 +105,7 @@ impl SequenceInput {
         slots: &InputSlots,
         parameters: &'a Parameters<T>,
         reading: Reading<'a, T>,
+        (lengths, noise): (&Lengths, Option<Noise>),
         tape: &'a mut SequenceInputTape<T>,
     ) -> Input<'a, T> {
         self.check(reading);
@@ -112,10 +123,13 @@ impl SequenceInput {
         };
         let vectors = parameters.get(embedding.weight);
         let SequenceInputTape { tables, x, packed, .. } = tape;
-        if vocabulary_size >= tokens.len() {
+        // A table has no place for what is dropped here and there.
+        let is_changed = noise.is_some() && self.regularization.changes_vectors();
+        if vocabulary_size >= tokens.len() || is_changed {
             tables[0].resize(0, 0);
             x.resize(embedding.weight.rows(), tokens.len());
             embedding.forward(parameters, tokens, x.as_mut());
+            self.regularization.drop_words(lengths, noise, tokens, x.as_mut());
             return Input::Columns(x.as_ref());
         }
         for (slots, table) in slots.iter().zip(&mut *tables) {
@@ -165,19 +179,22 @@ impl SequenceInput {
     /// table:    d_weight_ih += d_table E^T      d_E += weight_ih^T d_table
     /// columns:  d_E[:, token_j] += d_x_j        (d_weight_ih is the stack's)
     /// ```
+    /// Words that forward dropped get nothing.
     pub fn backward<T: Real>(
         &self,
         compute: &Compute,
         slots: &InputSlots,
         parameters: &Parameters<T>,
         reading: Reading<'_, T>,
-        tape: &SequenceInputTape<T>,
+        (lengths, noise): (&Lengths, Option<Noise>),
+        tape: &mut SequenceInputTape<T>,
         gradients: &mut Parameters<T>,
     ) {
         let Reading::Tokens(tokens) = reading else { return };
         if let Some(embedding) = &self.embedding
             && tape.tables[0].columns() == 0
         {
+            self.regularization.drop_words(lengths, noise, tokens, tape.d_x.as_mut());
             embedding.backward(tokens, tape.d_x.as_ref(), gradients);
             return;
         }
@@ -196,15 +213,22 @@ impl SequenceInput {
         }
     }
 
-    /// Writes the vectors of `tokens` as columns, for a stack that reads more than these.
+    /// Writes the vectors of `tokens` as columns, for a stack that reads more than these. Words are
+    /// dropped as in [`forward`](Self::forward) if `masks` are given.
     pub(crate) fn write<T: Real>(
         &self,
         parameters: &Parameters<T>,
         tokens: &[u32],
+        masks: Option<(&Lengths, Noise)>,
         mut x: ColumnsMut<'_, T>,
     ) {
         match &self.embedding {
-            Some(embedding) => embedding.forward(parameters, tokens, x),
+            Some(embedding) => {
+                embedding.forward(parameters, tokens, x.reborrow());
+                if let Some((lengths, noise)) = masks {
+                    self.regularization.drop_words(lengths, Some(noise), tokens, x);
+                }
+            }
             None => {
                 x.fill(T::ZERO);
                 for (j, &token) in tokens.iter().enumerate() {
@@ -214,15 +238,20 @@ impl SequenceInput {
         }
     }
 
-    /// Undoes [`write`](Self::write): adds to the gradient of the embedding.
+    /// Undoes [`write`](Self::write): adds to the gradient of the embedding, and drops from `d_x`
+    /// what forward dropped.
     pub(crate) fn write_backward<T: Real>(
         &self,
         tokens: &[u32],
-        d_x: Columns<'_, T>,
+        masks: Option<(&Lengths, Noise)>,
+        mut d_x: ColumnsMut<'_, T>,
         gradients: &mut Parameters<T>,
     ) {
         if let Some(embedding) = &self.embedding {
-            embedding.backward(tokens, d_x, gradients);
+            if let Some((lengths, noise)) = masks {
+                self.regularization.drop_words(lengths, Some(noise), tokens, d_x.reborrow());
+            }
+            embedding.backward(tokens, d_x.as_ref(), gradients);
         }
     }
 

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{at_least_one, countable};
 use crate::probe::Above;
 use crate::{
-    ConfigError, Input, InputGradient, Lengths, Noise, Probe, Recorded, Stack, StackConfig, State,
-    Tape,
+    ConfigError, Input, InputConfig, InputGradient, Lengths, Noise, Probe, Recorded, Stack,
+    StackConfig, State, Tape,
 };
 
 /// What the decoder reads at a step, but for the first, at which it reads the window's last row.
@@ -59,7 +59,7 @@ impl SeriesForecasterConfig {
         let SeriesForecasterConfig { columns, stack, horizon, .. } = self;
         at_least_one("number of columns", *columns)?;
         at_least_one("horizon", *horizon)?;
-        stack.check()?;
+        stack.check_reading(&InputConfig::Vectors { size: *columns })?;
         if stack.bidirectional {
             return Err(ConfigError::BidirectionalDecoder);
         }

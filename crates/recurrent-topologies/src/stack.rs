@@ -4,7 +4,9 @@ use recurrent_cells::{Cell, CellPlan, CellSlots, Form, Layout, Parameters, Slot}
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
 use crate::direction::suffix;
-use crate::{Direction, Directions, Input, InputGradient, LayerState, Lengths, State, Tape};
+use crate::{
+    Direction, Directions, Input, InputGradient, LayerState, Lengths, Regularization, State, Tape,
+};
 
 /// Several layers of cells, each reading h of the one below, in one direction or in both, with
 /// dropout between them.
@@ -12,6 +14,8 @@ use crate::{Direction, Directions, Input, InputGradient, LayerState, Lengths, St
 pub struct Stack<C> {
     pub(crate) layers: Vec<Layer<C>>,
     options: StackOptions,
+    /// Dropout of the output has one mask for all steps, whatever is asked for elsewhere.
+    pub(crate) locks_output: bool,
 }
 
 /// What a [`Stack`] may have beside its cells. The default is PyTorch's.
@@ -28,6 +32,9 @@ pub struct StackOptions {
     /// [`Stack::initial_state`], and it learns from the batch if [`Stack::initial_state_backward`]
     /// takes the gradient of the state; documents in the middle need neither.
     pub learned_initial_state: bool,
+    /// What else is left to chance in training. A stack reads vectors: embedding dropout is for what
+    /// makes them.
+    pub regularization: Regularization,
 }
 
 /// The cells of one layer, one for each direction.
@@ -68,12 +75,26 @@ impl<C: Cell> Stack<C> {
     ///
     /// # Panics
     /// If there is no cell, if a cell does not read what the layer below gives (twice `hidden_size`
-    /// with two directions), or if the dropout is not in [0, 1).
+    /// with two directions), if a share is not in [0, 1), or if embeddings are to be
+    /// dropped, or c is to stay where there is none.
     #[track_caller]
     pub fn add(layout: &mut Layout, prefix: &str, cells: Vec<C>, options: StackOptions) -> Self {
-        let StackOptions { dropout, directions, learned_initial_state } = options;
+        let StackOptions { dropout, directions, learned_initial_state, regularization } = options;
         assert!(!cells.is_empty(), "a stack needs at least one layer");
         assert!((0.0..1.0).contains(&dropout), "a dropout of {dropout} is not in [0, 1)");
+        if let Err(error) = regularization.check() {
+            panic!("{error}");
+        }
+        assert!(regularization.embedding_dropout == 0.0, "a stack has no embedding to drop");
+        assert!(
+            regularization.zoneout_cell == 0.0 || cells.iter().all(|c| c.shape().cell_size > 0),
+            "zoneout of c in cells that have none"
+        );
+        assert!(
+            regularization.regularize_gradients == 0.0
+                || cells.iter().all(|cell| cell.hidden_slope(0.0f64).is_some()),
+            "gradients can be regularized in vanilla cells only"
+        );
         for (index, pair) in cells.windows(2).enumerate() {
             let below = directions.count() * pair[0].shape().hidden_size;
             let above = pair[1].shape().input_size;
@@ -100,7 +121,7 @@ impl<C: Cell> Stack<C> {
             let directions = directions.list().iter().enumerate();
             directions.map(|direction| add_cell(cell.clone(), layer, direction)).collect()
         });
-        Stack { layers: layers.collect(), options }
+        Stack { layers: layers.collect(), options, locks_output: false }
     }
 
     /// What the stack has beside its cells.

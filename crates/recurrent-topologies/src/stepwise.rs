@@ -2,9 +2,8 @@
 //! underneath, backward.
 
 use recurrent_cells::{Cell, Parameters};
-use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Real};
+use recurrent_kernels::{Columns, ColumnsMut, Compute, Real};
 
-use crate::unroll::input_product_backward;
 use crate::{Input, InputGradient, LayerState, Probe, Recorded, Stack, State, Tape};
 
 /// A stack on its way through a batch: [`Stack::begin`].
@@ -47,8 +46,7 @@ impl<'t, T: Real, C: Cell> Taping<'t, T, C> {
     pub fn output(&self, t: usize) -> Columns<'_, T> {
         assert!(t < self.next, "step {t} has not been taken");
         let offsets = self.tape.lengths.offsets();
-        let top = self.tape.layers.last().expect("a stack has at least one layer");
-        top.h.as_ref().columns_range(offsets[t]..offsets[t + 1])
+        self.tape.output().columns_range(offsets[t]..offsets[t + 1])
     }
 
     /// All steps are taken.
@@ -82,9 +80,8 @@ impl<'t, T: Real, C: Cell> Retreating<'t, T, C> {
         assert!(t < self.next, "step {t} is undone");
         let offsets = self.tape.lengths.offsets();
         let columns = offsets[t]..offsets[t + 1];
-        let top = self.tape.layers.last_mut().expect("a stack has at least one layer");
-        let h = top.h.as_ref().columns_range(columns.clone());
-        (h, top.d_h.as_mut().columns_range(columns))
+        let (output, d_output) = self.tape.output_and_gradient();
+        (output.columns_range(columns.clone()), d_output.columns_range(columns))
     }
 
     /// Undoes the last step that is left, in all layers, and writes the gradient of its input to
@@ -102,10 +99,7 @@ impl<'t, T: Real, C: Cell> Retreating<'t, T, C> {
         }
         if let Some(d_x) = d_x {
             self.stack.check_input(Input::Columns(d_x.as_ref()), self.tape.lengths.width(t));
-            let offsets = self.tape.lengths.offsets();
-            let columns = offsets[t]..offsets[t + 1];
-            let first = &self.tape.layers[0];
-            input_product_backward(first, self.compute, d_x, Accum::Replace, columns);
+            self.stack.first_input_backward(self.compute, self.tape, t..t + 1, d_x);
         }
         t
     }
@@ -134,6 +128,14 @@ pub struct Reversed<'t, T> {
 }
 
 impl<T: Real> Reversed<'_, T> {
+    /// What the penalty of gradients ([`regularize_gradients`]) came to, weight included; 0 without
+    /// one.
+    ///
+    /// [`regularize_gradients`]: crate::Regularization::regularize_gradients
+    pub fn gradient_penalty(&self) -> f64 {
+        self.tape.penalty
+    }
+
     /// The gradient of the initial state, in the caller's order.
     pub fn initial_state_gradient(&self) -> State<T> {
         let lengths = &self.tape.lengths;

@@ -4,6 +4,7 @@ use recurrent_cells::{Cell, PackedCell, Parameters, StateRef};
 use recurrent_kernels::{Columns, Compute, Matrix, Real};
 
 use crate::layer::input_product;
+use crate::zoneout::Zoneout;
 use crate::{Input, Stack, State};
 
 /// A stack with weights packed once, and a state that moves on with every step. A step allocates
@@ -17,6 +18,7 @@ pub struct StackStream<T, C> {
     layers: Vec<StreamLayer<T, C>>,
     state: State<T>,
     next: State<T>,
+    zoneout: Option<Zoneout>,
 }
 
 struct StreamLayer<T, C> {
@@ -50,7 +52,8 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             })
             .collect();
         let state = stack.initial_state(parameters, batch);
-        StackStream { compute: compute.clone(), layers, next: state.clone(), state }
+        let (compute, zoneout) = (compute.clone(), stack.zoneout(0, None));
+        StackStream { compute, layers, next: state.clone(), state, zoneout }
     }
 
     /// The state after the last step.
@@ -114,7 +117,19 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             input_product(&layer.packed, &self.compute, gates.as_mut(), input, 0);
             let previous = StateRef { h: now.h.as_ref(), c: now.c.as_ref() };
             let (h, c) = (next[0].h.as_mut(), next[0].c.as_mut());
-            layer.packed.forward(&self.compute, &layer.cell, gates.as_mut(), previous, h, c);
+            let (mut h, mut c) = (h, c);
+            let cell = &layer.cell;
+            layer.packed.forward(
+                &self.compute,
+                cell,
+                gates.as_mut(),
+                previous,
+                h.reborrow(),
+                c.reborrow(),
+            );
+            if let Some(zoneout) = self.zoneout {
+                zoneout.expect(previous, h, c);
+            }
         }
         std::mem::swap(&mut self.state, &mut self.next);
         self.output()

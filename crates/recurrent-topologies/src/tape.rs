@@ -11,7 +11,7 @@ use crate::{Direction, LayerState, Lengths, Noise, State};
 
 /// One layer's part of a [`Tape`].
 pub(crate) struct LayerTape<T> {
-    /// The layer's own input where it is not simply h of the layer below: after dropout.
+    /// The layer's own input where it is not simply what is below: after dropout.
     pub(crate) x: Matrix<T>,
     /// The gradient of x, where there is dropout.
     pub(crate) d_x: Matrix<T>,
@@ -31,6 +31,12 @@ pub(crate) struct DirectionTape<T> {
     /// Tape rows x N: pre-activations, then what backward needs, then gradients.
     pub(crate) gates: Matrix<T>,
     pub(crate) c: Matrix<T>,
+    /// c before zoneout, where there is zoneout; else without rows.
+    pub(crate) candidate: Matrix<T>,
+    /// The gradient of c at one step that passes by the cell, as zoneout lets it.
+    pub(crate) d_c_kept: Matrix<T>,
+    /// What is left of `weight_hh`, where some of it is dropped.
+    pub(crate) weight_hh: Option<Matrix<T>>,
     /// The gradient of c, one column a sequence, moving back in time.
     pub(crate) d_c: Matrix<T>,
     /// The gradient of h_0.
@@ -56,8 +62,17 @@ pub struct Tape<T> {
     pub(crate) lengths: Lengths,
     /// What decided the dropout masks, so that backward uses the same.
     pub(crate) noise: Option<Noise>,
+    /// Some of the last layer's h is dropped on its way up.
+    pub(crate) drops_output: bool,
+    /// What is left of it, and the gradient of that; of no meaning where nothing is dropped.
+    pub(crate) output: Matrix<T>,
+    pub(crate) d_output: Matrix<T>,
     /// Previous h or c of every column, gathered where it does not lie in one piece.
     pub(crate) previous: Matrix<T>,
+    /// What the penalty of gradients came to in the last backward pass.
+    pub(crate) penalty: f64,
+    /// The gradient of what is left of a `weight_hh`.
+    pub(crate) d_weight: Matrix<T>,
     /// The sums of a layer's gates over all columns.
     pub(crate) d_bias: Vec<T>,
 }
@@ -69,7 +84,12 @@ impl<T: Real> Default for Tape<T> {
             initial: State { layers: Vec::new(), directions: 1 },
             lengths: Lengths::equal(1, 1),
             noise: None,
+            drops_output: false,
+            output: Matrix::zeros(0, 0),
+            d_output: Matrix::zeros(0, 0),
             previous: Matrix::zeros(0, 0),
+            penalty: 0.0,
+            d_weight: Matrix::zeros(0, 0),
             d_bias: Vec::new(),
         }
     }
@@ -98,8 +118,23 @@ impl<T: Real> Tape<T> {
         self.layers.iter_mut().flat_map(|layer| &mut layer.directions)
     }
 
+    /// What the last layer gives at every step.
+    pub(crate) fn output(&self) -> Columns<'_, T> {
+        let top = self.layers.last().expect("a stack has at least one layer");
+        if self.drops_output { self.output.as_ref() } else { top.h.as_ref() }
+    }
+
+    /// The same, and where its gradient goes.
+    pub(crate) fn output_and_gradient(&mut self) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
+        let top = self.layers.last_mut().expect("a stack has at least one layer");
+        match self.drops_output {
+            true => (self.output.as_ref(), self.d_output.as_mut()),
+            false => (top.h.as_ref(), top.d_h.as_mut()),
+        }
+    }
+
     /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
-    /// its initial state in sorted order.
+    /// its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
     #[track_caller]
     pub(crate) fn prepare<C: Cell>(
         &mut self,
@@ -107,6 +142,7 @@ impl<T: Real> Tape<T> {
         lengths: &Lengths,
         initial: &State<T>,
         noise: Option<Noise>,
+        zoneout: bool,
     ) {
         let shapes = layers.iter().flatten().map(|own| own.plan.shape);
         initial.assert_shapes(shapes, lengths.batch());
@@ -120,7 +156,7 @@ impl<T: Real> Tape<T> {
                 Some(tape) => *tape = LayerTape::new(layer),
                 None => self.layers.push(LayerTape::new(layer)),
             }
-            self.layers[index].resize(lengths);
+            self.layers[index].resize(lengths, zoneout);
         }
         self.layers.truncate(layers.len());
         if self.initial.layers.len() != initial.layers.len() {
@@ -150,13 +186,15 @@ impl<T: Real> LayerTape<T> {
                 .all(|(tape, own)| tape.direction == own.direction && tape.plan == own.plan)
     }
 
-    fn resize(&mut self, lengths: &Lengths) {
+    fn resize(&mut self, lengths: &Lengths, zoneout: bool) {
         let mut rows = 0;
         for direction in &mut self.directions {
             let shape = direction.plan.shape;
             rows += shape.hidden_size;
             direction.gates.resize(shape.tape_rows, lengths.columns());
             direction.c.resize(shape.cell_size, lengths.columns());
+            let rows = if zoneout { shape.cell_size } else { 0 };
+            direction.candidate.resize(rows, lengths.columns());
         }
         self.h.resize(rows, lengths.columns());
     }
@@ -168,6 +206,7 @@ impl<T: Real> LayerTape<T> {
         for direction in &mut self.directions {
             let CellShape { hidden_size, cell_size, inner_size, .. } = direction.plan.shape;
             direction.d_c.reset(cell_size, batch);
+            direction.d_c_kept.resize(direction.candidate.rows(), batch);
             direction.d_h_0.reset(hidden_size, batch);
             direction.d_inner.resize(inner_size, batch);
             let (h, c) = if lengths.has_resets() { (hidden_size, cell_size) } else { (0, 0) };
@@ -191,6 +230,9 @@ impl<T: Real> DirectionTape<T> {
             plan: plan.clone(),
             gates: empty(),
             c: empty(),
+            candidate: empty(),
+            d_c_kept: empty(),
+            weight_hh: None,
             d_c: empty(),
             d_h_0: empty(),
             d_inner: empty(),
@@ -214,16 +256,19 @@ pub struct Recorded<'t, T> {
 
 impl<'t, T: Real> Recorded<'t, T> {
     /// h of the last layer at every step: `hidden_size` x N; with two directions twice as many rows,
-    /// forward above reverse.
+    /// forward above reverse. In training what is left of it after dropout.
     pub fn output(&self) -> Columns<'_, T> {
-        self.top().h.as_ref()
+        self.tape.output()
     }
 
     /// Turns round: from here on the tape takes gradients.
     pub fn turn(self) -> Turned<'t, T> {
-        let Tape { layers, lengths, .. } = &mut *self.tape;
+        let Tape { layers, lengths, drops_output, output, d_output, .. } = &mut *self.tape;
         for layer in layers {
             layer.prepare_backward(lengths);
+        }
+        if *drops_output {
+            d_output.reset(output.rows(), output.columns());
         }
         Turned { tape: self.tape }
     }
@@ -256,10 +301,6 @@ impl<'t, T: Real> Recorded<'t, T> {
             }
         }
     }
-
-    fn top(&self) -> &LayerTape<T> {
-        self.tape.layers.last().expect("a stack has at least one layer")
-    }
 }
 
 /// A forward pass whose gradients are being filled in: [`Stack::run_backward`] takes it.
@@ -274,15 +315,14 @@ impl<T: Real> Turned<'_, T> {
     /// The output at every step, and its gradient, zero so far: rows as in
     /// [`Recorded::output`], N columns, both.
     pub fn output_and_gradient(&mut self) -> (Columns<'_, T>, ColumnsMut<'_, T>) {
-        let top = self.tape.layers.last_mut().expect("a stack has at least one layer");
-        (top.h.as_ref(), top.d_h.as_mut())
+        self.tape.output_and_gradient()
     }
 
     /// The lengths of the batch, and the gradient of the output at every step.
     pub(crate) fn lengths_and_gradient(&mut self) -> (&Lengths, ColumnsMut<'_, T>) {
-        let Tape { layers, lengths, .. } = &mut *self.tape;
+        let Tape { layers, lengths, drops_output, d_output, .. } = &mut *self.tape;
         let top = layers.last_mut().expect("a stack has at least one layer");
-        (lengths, top.d_h.as_mut())
+        (lengths, if *drops_output { d_output.as_mut() } else { top.d_h.as_mut() })
     }
 
     /// Adds a gradient of h_n and c_n, given in the caller's order.

@@ -3,15 +3,16 @@
 use std::ops::Range;
 
 use recurrent_cells::{Cell, Parameters};
-use recurrent_kernels::random::Dropout;
 use recurrent_kernels::{Accum, ColumnsMut, Compute, Matrix, Real};
 
 use crate::layer::{Pass, input_product};
+use crate::regularization::Masks;
 use crate::stack::StackCell;
 use crate::tape::{LayerTape, Turned};
+use crate::zoneout::Zoneout;
 use crate::{
-    Input, InputGradient, LayerState, Lengths, Probe, Recorded, Retreating, Reversed, Stack, State,
-    Tape, Taping,
+    Input, InputGradient, LayerState, Lengths, Probe, Recorded, Regularization, Retreating,
+    Reversed, Stack, StackOptions, State, Tape, Taping,
 };
 
 /// What decides which numbers dropout sets to zero. A mask depends only on these two, the layer,
@@ -96,7 +97,12 @@ impl<C: Cell> Stack<C> {
         tape: &mut Tape<T>,
         pack_first_input: bool,
     ) {
-        tape.prepare(&self.layers, lengths, initial, noise);
+        let zoneout = self.zoneout(0, noise).is_some();
+        tape.prepare(&self.layers, lengths, initial, noise, zoneout);
+        tape.drops_output = self.masks_above(noise).is_some();
+        if tape.drops_output {
+            tape.output.resize(self.output_size(), lengths.columns());
+        }
         self.pack(compute, parameters, tape, pack_first_input);
         let batch = if lengths.has_resets() { lengths.batch() } else { 0 };
         for (direction, own) in tape.directions_mut().zip(self.layers.iter().flatten()) {
@@ -112,9 +118,21 @@ impl<C: Cell> Stack<C> {
         tape: &mut Tape<T>,
         pack_first_input: bool,
     ) {
+        let regularization = &self.options().regularization;
         for (index, (layer, cells)) in tape.layers.iter_mut().zip(&self.layers).enumerate() {
-            for (direction, own) in layer.directions.iter_mut().zip(cells) {
+            for (at, (direction, own)) in layer.directions.iter_mut().zip(cells).enumerate() {
                 let with_input = index > 0 || pack_first_input;
+                let number = index * cells.len() + at;
+                match regularization.weight_masks(tape.noise, number) {
+                    None => direction.weight_hh = None,
+                    Some(masks) => {
+                        let weight = parameters.get(own.slots.weight_hh);
+                        let left = direction.weight_hh.get_or_insert_with(|| Matrix::zeros(0, 0));
+                        left.resize(weight.rows(), weight.columns());
+                        left.as_mut().copy_from(weight);
+                        masks.apply(left.as_mut());
+                    }
+                }
                 direction.pack(compute, &own.slots, parameters, with_input);
             }
         }
@@ -129,27 +147,34 @@ impl<C: Cell> Stack<C> {
         steps: Range<usize>,
         tape: &mut Tape<T>,
     ) {
-        let Tape { layers, initial, lengths, noise, .. } = tape;
-        let noise = *noise;
+        let Tape { layers, initial, lengths, noise, output, .. } = tape;
         let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
         let (below, rest) = layers.split_at_mut(index);
-        let layer = &mut rest[0];
-        if let Some(below) = below.last() {
-            self.read_below(compute, layer, below, index, lengths, noise, steps.clone());
-        }
-        let LayerTape { x, h, directions, .. } = layer;
-        let input = match below.last() {
-            None => input,
-            Some(below) => {
-                let dropped = self.dropout(noise).is_some();
-                let x = if dropped { x.as_ref() } else { below.h.as_ref() };
-                Input::Columns(x.columns_range(columns.clone()))
+        let LayerTape { x, h, directions, .. } = &mut rest[0];
+        let source = match (below.last(), input) {
+            (Some(below), _) => Input::Columns(below.h.as_ref().columns_range(columns.clone())),
+            (None, input) => input,
+        };
+        let input = match (self.masks_below(index, *noise), source) {
+            (None, source) => {
+                x.resize(0, 0);
+                source
+            }
+            (Some(masks), Input::Columns(source)) => {
+                x.resize(source.rows(), lengths.columns());
+                let target = x.as_mut().columns_range(columns.clone());
+                masks.copy(compute, lengths, steps.clone(), source, target);
+                Input::Columns(x.as_ref().columns_range(columns.clone()))
+            }
+            (Some(_), Input::Table { .. }) => {
+                panic!("dropout of the input takes vectors, and a table of products was given")
             }
         };
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
             let (direction, rows) = (cell.direction, own.rows(at));
-            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
             let together = if compute.threads() == 1 { NEAR_COLUMNS } else { usize::MAX };
             direction.for_groups(lengths, steps.clone(), together, |steps| {
                 let group = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
@@ -159,6 +184,10 @@ impl<C: Cell> Stack<C> {
                 own.forward(pass, h, rows.clone(), steps);
             });
         }
+        if let Some(masks) = self.masks_above(*noise).filter(|_| index + 1 == self.layers.len()) {
+            let source = h.as_ref().columns_range(columns.clone());
+            masks.copy(compute, lengths, steps, source, output.as_mut().columns_range(columns));
+        }
     }
 
     /// A layer's blocks of a state.
@@ -167,54 +196,20 @@ impl<C: Cell> Stack<C> {
         &state.layers[layer * directions..(layer + 1) * directions]
     }
 
-    /// Copies h of the layer below and drops some of it, where there is dropout.
-    fn read_below<T: Real>(
-        &self,
-        compute: &Compute,
-        layer: &mut LayerTape<T>,
-        below: &LayerTape<T>,
-        index: usize,
-        lengths: &Lengths,
-        noise: Option<Noise>,
-        steps: Range<usize>,
-    ) {
-        let Some((dropout, noise)) = self.dropout(noise) else {
-            layer.x.resize(0, 0);
-            return;
-        };
-        layer.x.resize(below.h.rows(), below.h.columns());
-        for t in steps {
-            let columns = lengths.offsets()[t]..lengths.offsets()[t + 1];
-            let (order, h) = (lengths.order(), below.h.as_ref().columns_range(columns.clone()));
-            let x = layer.x.as_mut().columns_range(columns);
-            let step = noise.first_step + t as u64;
-            compute.split((x, 0..h.columns()), 16, &|(mut x, places): (
-                ColumnsMut<'_, T>,
-                Range<usize>,
-            )| {
-                for (j, place) in places.enumerate() {
-                    x.column(j).copy_from_slice(h.column(place));
-                    dropout.apply(index as u32, step, order[place] as u64, x.column(j));
-                }
-            });
-        }
-    }
-
-    /// Undoes [`read_below`](Self::read_below): adds the gradient of what `layer` read at `steps`
-    /// to that of the layer below, through the same masks.
+    /// Undoes the step of a layer's input from the layer below: adds the gradient of what `layer`
+    /// read at `steps` to that of h below, through the same masks.
     fn read_below_backward<T: Real>(
         &self,
         compute: &Compute,
         layer: &mut LayerTape<T>,
         below: &mut LayerTape<T>,
-        index: usize,
+        masks: Option<Masks>,
         lengths: &Lengths,
-        noise: Option<Noise>,
         steps: Range<usize>,
     ) {
         let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
         let mut d_h = below.d_h.as_mut().columns_range(columns.clone());
-        let Some((dropout, noise)) = self.dropout(noise) else {
+        let Some(masks) = masks else {
             input_product_backward(layer, compute, d_h, Accum::Add, columns);
             return;
         };
@@ -223,29 +218,44 @@ impl<C: Cell> Stack<C> {
         d_x.resize(d_h.rows(), lengths.columns());
         let mut part = d_x.as_mut().columns_range(columns.clone());
         input_product_backward(layer, compute, part.reborrow(), Accum::Replace, columns);
-        for t in steps.clone() {
-            let first = lengths.offsets()[t] - lengths.offsets()[steps.start];
-            let width = lengths.width(t);
-            let (order, step) = (lengths.order(), noise.first_step + t as u64);
-            let d_x = part.reborrow().columns_range(first..first + width);
-            compute.split((d_x, 0..width), 16, &|(mut d_x, places): (
-                ColumnsMut<'_, T>,
-                Range<usize>,
-            )| {
-                for (j, place) in places.enumerate() {
-                    dropout.apply(index as u32, step, order[place] as u64, d_x.column(j));
-                }
-            });
-        }
+        masks.apply(compute, lengths, steps, part.reborrow());
         d_h.add(part.as_ref());
         layer.d_x = d_x;
     }
 
-    /// The masks, if there are any in this pass.
-    fn dropout(&self, noise: Option<Noise>) -> Option<(Dropout, Noise)> {
-        let share = self.options().dropout;
-        let noise = noise.filter(|_| share > 0.0 && self.layers.len() > 1)?;
-        Some((Dropout::new(share, noise.seed), noise))
+    /// The gradient of what the first layer read at `steps`, before anything was dropped of it.
+    pub(crate) fn first_input_backward<T: Real>(
+        &self,
+        compute: &Compute,
+        tape: &Tape<T>,
+        steps: Range<usize>,
+        mut d_x: ColumnsMut<'_, T>,
+    ) {
+        let Tape { layers, lengths, noise, .. } = tape;
+        let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
+        input_product_backward(&layers[0], compute, d_x.reborrow(), Accum::Replace, columns);
+        if let Some(masks) = self.masks_below(0, *noise) {
+            masks.apply(compute, lengths, steps, d_x);
+        }
+    }
+
+    /// Zoneout of the cell of this number, counted through layers and directions.
+    pub(crate) fn zoneout(&self, number: usize, noise: Option<Noise>) -> Option<Zoneout> {
+        Zoneout::new(&self.options().regularization, noise, number)
+    }
+
+    /// The masks of what layer `index` reads, if there are any in this pass.
+    fn masks_below(&self, index: usize, noise: Option<Noise>) -> Option<Masks> {
+        let StackOptions { dropout, regularization, .. } = self.options();
+        let share = if index == 0 { regularization.input_dropout } else { *dropout };
+        Masks::new(share, noise, index, regularization.variational)
+    }
+
+    /// The masks of what the last layer gives, if there are any in this pass.
+    pub(crate) fn masks_above(&self, noise: Option<Noise>) -> Option<Masks> {
+        let Regularization { output_dropout, variational, .. } = self.options().regularization;
+        let locked = variational || self.locks_output;
+        Masks::new(output_dropout, noise, self.layers.len(), locked)
     }
 
     /// Undoes [`run`](Self::run): from the gradients in `turned` to those of the parameters, of
@@ -302,7 +312,12 @@ impl<C: Cell> Stack<C> {
         self.check_tape(tape);
         for (index, cells) in self.layers.iter().enumerate() {
             for (direction, own) in tape.layers[index].directions.iter_mut().zip(cells) {
-                direction.packed_backward.pack(compute.level(), &own.slots, parameters);
+                let level = compute.level();
+                let packed = &mut direction.packed_backward;
+                match &direction.weight_hh {
+                    None => packed.pack(level, &own.slots, parameters),
+                    Some(left) => packed.pack_with(level, &own.slots, parameters, left.as_ref()),
+                }
             }
             if index > 0 {
                 self.pack_input_backward(compute, parameters, tape, index);
@@ -331,19 +346,26 @@ impl<C: Cell> Stack<C> {
         tape: &mut Tape<T>,
         probe: &impl Probe<T>,
     ) {
-        let Tape { layers, initial, lengths, noise, .. } = tape;
-        let noise = *noise;
+        let Tape { layers, initial, lengths, noise, d_output, .. } = tape;
         let (below, rest) = layers.split_at_mut(index);
         let layer = &mut rest[0];
         let LayerTape { h, d_h, directions, .. } = layer;
+        if let Some(masks) = self.masks_above(*noise).filter(|_| index + 1 == self.layers.len()) {
+            let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
+            let mut d_output = d_output.as_mut().columns_range(columns.clone());
+            masks.apply(compute, lengths, steps.clone(), d_output.reborrow());
+            d_h.as_mut().columns_range(columns).add(d_output.as_ref());
+        }
         let cells = self.layers[index].iter().zip(self.states(index, initial));
         for (at, (own, (cell, initial))) in directions.iter_mut().zip(cells).enumerate() {
             let (direction, rows) = (cell.direction, own.rows(at));
-            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction };
+            let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
+            let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
             own.backward(pass, (h, d_h), rows, steps.clone(), (index, probe));
         }
         if let Some(below) = below.last_mut() {
-            self.read_below_backward(compute, layer, below, index, lengths, noise, steps);
+            let masks = self.masks_below(index, *noise);
+            self.read_below_backward(compute, layer, below, masks, lengths, steps);
         }
     }
 
@@ -356,21 +378,30 @@ impl<C: Cell> Stack<C> {
         input: InputGradient<'_, T>,
         gradients: &mut Parameters<T>,
     ) {
-        let Tape { layers, initial, lengths, noise, previous, d_bias } = &mut *tape;
+        let Tape { layers, initial, lengths, noise, penalty, previous, d_weight, d_bias, .. } =
+            &mut *tape;
         let noise = *noise;
+        *penalty = 0.0;
         for (index, cells) in self.layers.iter().enumerate() {
             let layer = &layers[index];
             let states = cells.iter().zip(self.states(index, initial));
             for (at, (own, (cell, initial))) in layer.directions.iter().zip(states).enumerate() {
                 let (direction, rows) = (cell.direction, own.rows(at));
                 let StackCell { cell, slots, .. } = cell;
-                let pass = Pass { compute, cell, lengths, initial, direction };
+                let number = index * cells.len() + at;
+                let zoneout = self.zoneout(number, noise);
+                let pass = Pass { compute, cell, lengths, initial, direction, zoneout };
                 let h = layer.h.as_ref().rows_range(rows.clone());
                 let d_h = layer.d_h.as_ref().rows_range(rows);
-                let scratch = (&mut *previous, &mut *d_bias);
-                own.recurrent_gradients(pass, slots, (h, d_h), scratch, gradients);
+                let scratch = (&mut *previous, &mut *d_weight, &mut *d_bias);
+                let regularization = &self.options().regularization;
+                let how = (
+                    regularization.weight_masks(noise, number),
+                    regularization.gradient_penalty(noise),
+                );
+                *penalty += own.recurrent_gradients(pass, slots, (h, d_h), scratch, how, gradients);
                 if index > 0 {
-                    let dropped = self.dropout(noise).is_some();
+                    let dropped = self.masks_below(index, noise).is_some();
                     let x = if dropped { &layer.x } else { &layers[index - 1].h };
                     own.input_gradients(compute, slots, x.as_ref(), gradients);
                 }
@@ -379,13 +410,14 @@ impl<C: Cell> Stack<C> {
         }
         match input {
             InputGradient::Columns { x, d_x } => {
+                let dropped = self.masks_below(0, noise).is_some();
+                let x = if dropped { tape.layers[0].x.as_ref() } else { x };
                 for (own, cell) in tape.layers[0].directions.iter().zip(&self.layers[0]) {
                     own.input_gradients(compute, &cell.slots, x, gradients);
                 }
                 if let Some(d_x) = d_x {
                     self.pack_input_backward(compute, parameters, tape, 0);
-                    let columns = 0..tape.lengths.columns();
-                    input_product_backward(&tape.layers[0], compute, d_x, Accum::Replace, columns);
+                    self.first_input_backward(compute, tape, 0..tape.lengths.steps(), d_x);
                 }
             }
             InputGradient::Table { tokens, d_table, d_reverse } => {
@@ -400,7 +432,7 @@ impl<C: Cell> Stack<C> {
 
 /// The gradient of what a layer read at `columns`, from the gates' of its directions, one after the
 /// other: `d_x = W_ih^T d_gates`.
-pub(crate) fn input_product_backward<T: Real>(
+fn input_product_backward<T: Real>(
     layer: &LayerTape<T>,
     compute: &Compute,
     mut d_x: ColumnsMut<'_, T>,

@@ -9,7 +9,7 @@ use recurrent_kernels::Compute;
 use recurrent_testkit::gradient::{Comparison, compare_gradient};
 use recurrent_topologies::{
     AttentionKind, Condition, EncoderDecoderConfig, InputConfig, Noise, OneToManyConfig,
-    StackConfig, TokenEncoding,
+    Regularization, StackConfig, TokenEncoding,
 };
 use support::{Translating, Writing};
 
@@ -92,6 +92,7 @@ fn every_one_to_many() {
                     num_layers: 2,
                     bidirectional: false,
                     dropout: 0.0,
+                    regularization: Regularization::NONE,
                 };
                 let (condition_size, vocabulary_size) = (2, 4);
                 let config =
@@ -115,6 +116,7 @@ fn every_encoder_decoder() {
         num_layers,
         bidirectional,
         dropout: 0.0,
+        regularization: Regularization::NONE,
     };
     let encoders = [
         stack(CellKind::Lstm, 4, 1, false),

@@ -9,7 +9,7 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::{Compute, Level, Real};
 use recurrent_topologies::{
     AttentionKind, Bridge, Condition, ConfigError, DecoderStream, EncoderDecoderConfig,
-    InputConfig, Noise, OneToManyConfig, StackConfig, TokenEncoding, TokenStream,
+    InputConfig, Noise, OneToManyConfig, Regularization, StackConfig, TokenEncoding, TokenStream,
 };
 use support::{Said, Translating, Writing, bits};
 
@@ -290,7 +290,14 @@ fn equal_bits_under_this_noise<T: Real>(case: impl Case<T>, streams: bool) {
 }
 
 fn layers(cell: CellKind, hidden_size: usize, num_layers: usize) -> StackConfig {
-    StackConfig { cell, hidden_size, num_layers, bidirectional: false, dropout: 0.0 }
+    StackConfig {
+        cell,
+        hidden_size,
+        num_layers,
+        bidirectional: false,
+        dropout: 0.0,
+        regularization: Regularization::NONE,
+    }
 }
 
 fn translator(attention: Option<AttentionKind>, input_feeding: bool) -> EncoderDecoderConfig {

@@ -10,8 +10,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, Level, Matrix};
 use recurrent_topologies::{
     Beam, Constraints, DecodingError, Ended, Hypothesis, InputConfig, Lengths, ManyToMany,
-    ManyToManyConfig, ManyToManyTape, Reading, Sampler, Sampling, StackConfig, TokenEncoding,
-    TokenStream, beam_search, sample,
+    ManyToManyConfig, ManyToManyTape, Reading, Regularization, Sampler, Sampling, StackConfig,
+    TokenEncoding, TokenStream, beam_search, sample,
 };
 
 const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: None, top_p: None };
@@ -372,6 +372,7 @@ fn model(cell: CellKind, classes: usize, seed: u64) -> (ManyToMany, Parameters<f
             num_layers: 2,
             bidirectional: false,
             dropout: 0.0,
+            regularization: Regularization::NONE,
         },
         output_size: classes,
     };

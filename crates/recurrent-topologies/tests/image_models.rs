@@ -8,10 +8,11 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_testkit::case::suited;
 use recurrent_topologies::{
     Condition, Fusion, ImageAnswerer, ImageAnswererConfig, ImageAnswererTape, ImageCaptioner,
     ImageCaptionerConfig, ImageCaptionerTape, ImageEncoderConfig, ImageInput, ImageInputConfig,
-    ImageInputTape, InputConfig, Lengths, Noise, TokenEncoding, TokenStream,
+    ImageInputTape, InputConfig, Lengths, Noise, Regularization, TokenEncoding, TokenStream,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, matrix, stacks};
 
@@ -66,12 +67,10 @@ fn select(config: &ImageInputConfig, images: &Matrix<f32>, which: &[usize]) -> M
 fn captioners() -> impl Strategy<Value = ImageCaptionerConfig> {
     let conditions = prop::sample::select(&Condition::ALL[..]);
     (image_inputs(), conditions, 2usize..8, encodings(), stacks(false)).prop_map(
-        |(image, condition, vocabulary_size, encoding, stack)| ImageCaptionerConfig {
-            image,
-            condition,
-            vocabulary_size,
-            encoding,
-            stack,
+        |(image, condition, vocabulary_size, encoding, mut stack)| {
+            let input = InputConfig::Tokens { vocabulary_size, encoding };
+            stack.regularization = suited(stack.regularization, &input);
+            ImageCaptionerConfig { image, condition, vocabulary_size, encoding, stack }
         },
     )
 }
@@ -87,8 +86,16 @@ fn answerers() -> impl Strategy<Value = ImageAnswererConfig> {
     let fusions = prop::sample::select(&Fusion::ALL[..]);
     let fused = (fusions, 1usize..5, prop::option::of(1usize..5));
     (image_inputs(), 2usize..8, encodings(), stacks(true), fused, 1usize..4).prop_map(
-        |(image, vocabulary_size, encoding, stack, (fusion, fused_size, hidden_layer), classes)| {
+        |(
+            image,
+            vocabulary_size,
+            encoding,
+            mut stack,
+            (fusion, fused_size, hidden_layer),
+            classes,
+        )| {
             let question = InputConfig::Tokens { vocabulary_size, encoding };
+            stack.regularization = suited(stack.regularization, &question);
             ImageAnswererConfig {
                 image,
                 question,
@@ -274,6 +281,7 @@ fn bits_of_gradients_depend_on_neither_level_nor_threads() {
         num_layers: 1,
         bidirectional: false,
         dropout: 0.0,
+        regularization: Regularization::NONE,
     };
     let encoding = TokenEncoding::Embedding(9);
     let config = ImageCaptionerConfig {
@@ -307,6 +315,7 @@ fn images_come_first_and_sizes_are_checked() {
         num_layers: 1,
         bidirectional: false,
         dropout: 0.0,
+        regularization: Regularization::NONE,
     };
     let encoding = TokenEncoding::OneHot;
     let (condition, vocabulary_size) = (Condition::FirstInput, 4);

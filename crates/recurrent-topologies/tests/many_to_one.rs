@@ -8,16 +8,18 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_testkit::case::suited;
 use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     Input, InputConfig, Lengths, ManyToOne, ManyToOneConfig, ManyToOneTape, Noise, Pool, Reading,
-    SequenceEncoder, SequenceEncoderTape, StackConfig, Tape, TokenEncoding,
+    Regularization, SequenceEncoder, SequenceEncoderTape, StackConfig, Tape, TokenEncoding,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, inputs, stacks};
 
 fn configs() -> impl Strategy<Value = ManyToOneConfig> {
     let pools = prop::sample::select(&Pool::ALL[..]);
-    (inputs(), stacks(true), pools, 1usize..4).prop_map(|(input, stack, pool, output_size)| {
+    (inputs(), stacks(true), pools, 1usize..4).prop_map(|(input, mut stack, pool, output_size)| {
+        stack.regularization = suited(stack.regularization, &input);
         ManyToOneConfig { input, stack, pool, output_size }
     })
 }
@@ -158,6 +160,7 @@ fn bits_depend_on_neither_level_nor_threads() {
                 num_layers: 2,
                 bidirectional,
                 dropout: 0.2,
+                regularization: Regularization::NONE,
             },
             pool,
             output_size: 5,
@@ -190,6 +193,7 @@ fn the_parameters_have_the_names_of_many_to_many() {
             num_layers: 1,
             bidirectional: true,
             dropout: 0.0,
+            regularization: Regularization::NONE,
         },
         pool: Pool::Last,
         output_size: 4,

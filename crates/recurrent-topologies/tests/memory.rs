@@ -9,8 +9,9 @@ use recurrent_cells::{AnyCell, Cell, CellKind, CellSlots, Layout, Parameters, We
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{
-    Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig, Stack, StackConfig,
-    StackInference, StackOptions, StackStream, Tape, TokenEncoding, TokenStream,
+    Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig, Regularization,
+    Stack, StackConfig, StackInference, StackOptions, StackStream, Tape, TokenEncoding,
+    TokenStream,
 };
 
 #[global_allocator]
@@ -44,7 +45,12 @@ fn stack(cell: CellKind, directions: Directions) -> (Stack<AnyCell>, Parameters<
     let mut layout = Layout::new();
     let below = directions.count() * SIZE;
     let cells = vec![cell.build(SIZE, SIZE), cell.build(below, SIZE)];
-    let options = StackOptions { directions, dropout: 0.1, learned_initial_state: true };
+    let options = StackOptions {
+        directions,
+        dropout: 0.1,
+        learned_initial_state: true,
+        regularization: Regularization::NONE,
+    };
     let stack = Stack::add(&mut layout, "", cells, options);
     let mut parameters = Parameters::zeros(Arc::new(layout));
     let mut generator = Generator::new(1, 0);
@@ -115,8 +121,14 @@ fn inference(compute: &Compute, cell: CellKind, lengths: &Lengths) {
 /// A model that writes token by token.
 fn whole_model(compute: &Compute, cell: CellKind) {
     let input = InputConfig::Tokens { vocabulary_size: 9, encoding: TokenEncoding::OneHot };
-    let stack =
-        StackConfig { cell, hidden_size: SIZE, num_layers: 2, bidirectional: false, dropout: 0.0 };
+    let stack = StackConfig {
+        cell,
+        hidden_size: SIZE,
+        num_layers: 2,
+        bidirectional: false,
+        dropout: 0.0,
+        regularization: Regularization::NONE,
+    };
     let model = ManyToManyConfig { input, stack, output_size: 9 }.build().unwrap();
     let parameters = Parameters::<f32>::zeros(Arc::clone(model.layout()));
     let mut stream = model.stream(compute, parameters, 3);

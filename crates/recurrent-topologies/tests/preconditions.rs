@@ -7,12 +7,17 @@ use recurrent_cells::{
 };
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{
-    DecoderStream, Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig, Stack,
-    StackConfig, StackOptions, StackStream, Tape, TokenEncoding, TokenStream,
+    DecoderStream, Directions, Input, InputConfig, InputGradient, Lengths, ManyToManyConfig,
+    Regularization, Stack, StackConfig, StackOptions, StackStream, Tape, TokenEncoding,
+    TokenStream,
 };
 
-const REVERSE: StackOptions =
-    StackOptions { dropout: 0.0, directions: Directions::Both, learned_initial_state: false };
+const REVERSE: StackOptions = StackOptions {
+    dropout: 0.0,
+    directions: Directions::Both,
+    learned_initial_state: false,
+    regularization: Regularization::NONE,
+};
 
 fn stack(options: StackOptions) -> (Stack<Lstm>, Parameters<f32>) {
     let mut layout = Layout::new();
@@ -49,7 +54,14 @@ fn a_stream_goes_forward_only() {
 
 fn many_to_many(input: InputConfig, bidirectional: bool) -> DecoderStream<f32> {
     let (cell, hidden_size) = (CellKind::Gru, 3);
-    let stack = StackConfig { cell, hidden_size, num_layers: 1, bidirectional, dropout: 0.0 };
+    let stack = StackConfig {
+        cell,
+        hidden_size,
+        num_layers: 1,
+        bidirectional,
+        dropout: 0.0,
+        regularization: Regularization::NONE,
+    };
     let model = ManyToManyConfig { input, stack, output_size: 2 }.build().unwrap();
     model.stream(&Compute::sequential(), Parameters::zeros(model.layout().clone()), 2)
 }

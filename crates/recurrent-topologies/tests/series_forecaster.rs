@@ -10,8 +10,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
-    InputConfig, Lengths, Noise, Observation, Probe, Reading, SeriesFeed, SeriesForecaster,
-    SeriesForecasterConfig, SeriesForecasterTape, StackConfig,
+    InputConfig, Lengths, Noise, Observation, Probe, Reading, Regularization, SeriesFeed,
+    SeriesForecaster, SeriesForecasterConfig, SeriesForecasterTape, StackConfig,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, matrix, stacks};
 
@@ -164,6 +164,7 @@ fn large(feed: SeriesFeed) -> SeriesForecasterConfig {
             num_layers: 2,
             bidirectional: false,
             dropout: 0.2,
+            regularization: Regularization::NONE,
         },
         horizon: 9,
         feed,
@@ -254,6 +255,7 @@ fn masks_do_not_know_the_neighbours_and_a_probe_knows_the_two_stacks_apart() {
         num_layers: 2,
         bidirectional: false,
         dropout: 0.5,
+        regularization: Regularization::NONE,
     };
     for feed in SeriesFeed::ALL {
         let config = SeriesForecasterConfig { columns: 2, stack, horizon: 2, feed };

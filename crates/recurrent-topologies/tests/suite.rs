@@ -27,6 +27,8 @@ suites! {
     lstm_projection,
     lstm_everything,
     lstm_peephole_clip_projection,
+    lstm_layer_norm,
+    lstm_layer_norm_no_bias,
     gru,
     gru_one_bias,
     gru_clip,

@@ -5,7 +5,8 @@ use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_topologies::{
-    InputConfig, Lengths, ManyToManyConfig, ManyToManyTape, Reading, StackConfig, TokenEncoding,
+    InputConfig, Lengths, ManyToManyConfig, ManyToManyTape, Reading, Regularization, StackConfig,
+    TokenEncoding,
 };
 
 /// With 5 tokens of a vocabulary of 9 vectors are looked up and multiplied; with four times as many
@@ -26,6 +27,7 @@ fn a_large_batch_has_the_bits_of_a_small_one() {
                     num_layers: 2,
                     bidirectional,
                     dropout: 0.0,
+                    regularization: Regularization::NONE,
                 },
                 output_size: 4,
             };

@@ -8,10 +8,11 @@ use recurrent_cells::initialize::Initialization;
 use recurrent_cells::{CellKind, Form, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_testkit::case::suited;
 use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
-    Fusion, FusionLayer, FusionTape, InputConfig, Noise, StackConfig, TokenEncoding,
-    VisualQuestion, VisualQuestionConfig, VisualQuestionTape,
+    Fusion, FusionLayer, FusionTape, InputConfig, Noise, Regularization, StackConfig,
+    TokenEncoding, VisualQuestion, VisualQuestionConfig, VisualQuestionTape,
 };
 use support::{Sequences, compare_parameters, hold_bits, hold_gradients, inputs, matrix, stacks};
 
@@ -19,7 +20,8 @@ fn configs() -> impl Strategy<Value = VisualQuestionConfig> {
     let fusions = prop::sample::select(&Fusion::ALL[..]);
     let hidden_layers = prop::option::of(1usize..5);
     (1usize..5, inputs(), stacks(true), fusions, 1usize..5, hidden_layers, 1usize..4).prop_map(
-        |(image_size, question, stack, fusion, fused_size, hidden_layer, classes)| {
+        |(image_size, question, mut stack, fusion, fused_size, hidden_layer, classes)| {
+            stack.regularization = suited(stack.regularization, &question);
             VisualQuestionConfig {
                 image_size,
                 question,
@@ -189,6 +191,7 @@ fn large(fusion: Fusion) -> VisualQuestionConfig {
             num_layers: 2,
             bidirectional: true,
             dropout: 0.2,
+            regularization: Regularization::NONE,
         },
         fusion,
         fused_size: 33,

@@ -10,7 +10,7 @@ use recurrent_kernels::{Compute, Real};
 use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Probe, Reading,
-    StackConfig, TokenEncoding, TokenStream,
+    Regularization, StackConfig, TokenEncoding, TokenStream,
 };
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
@@ -30,7 +30,14 @@ fn configs(classes: usize) -> impl Strategy<Value = ManyToManyConfig> {
             move |(vocabulary_size, encoding, cell, hidden_size, num_layers, dropout)| {
                 let input = InputConfig::Tokens { vocabulary_size, encoding };
                 let bidirectional = false;
-                let stack = StackConfig { cell, hidden_size, num_layers, bidirectional, dropout };
+                let stack = StackConfig {
+                    cell,
+                    hidden_size,
+                    num_layers,
+                    bidirectional,
+                    dropout,
+                    regularization: Regularization::NONE,
+                };
                 ManyToManyConfig { input, stack, output_size: classes }
             },
         )
@@ -66,6 +73,7 @@ fn small(dropout: f64) -> ManyToManyConfig {
             num_layers: 2,
             bidirectional: false,
             dropout,
+            regularization: Regularization::NONE,
         },
         output_size: 5,
     }
@@ -218,6 +226,7 @@ fn large_training_has_the_same_bits_at_any_thread_count() {
             num_layers: 1,
             bidirectional: false,
             dropout: 0.2,
+            regularization: Regularization::NONE,
         },
         output_size: 300,
     };

@@ -9,7 +9,7 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
-    InputConfig, Lengths, ManyToManyConfig, ManyToOneConfig, Pool, SeriesFeed,
+    InputConfig, Lengths, ManyToManyConfig, ManyToOneConfig, Pool, Regularization, SeriesFeed,
     SeriesForecasterConfig, StackConfig, TokenEncoding,
 };
 use recurrent_training::{
@@ -29,7 +29,14 @@ const TRAINING: TrainerConfig = TrainerConfig {
 
 fn stack(dropout: f64) -> StackConfig {
     let (cell, bidirectional) = (CellKind::Lstm, false);
-    StackConfig { cell, hidden_size: 8, num_layers: 2, bidirectional, dropout }
+    StackConfig {
+        cell,
+        hidden_size: 8,
+        num_layers: 2,
+        bidirectional,
+        dropout,
+        regularization: Regularization::NONE,
+    }
 }
 
 fn many_to_one(input: InputConfig, pool: Pool) -> ManyToOneConfig {

@@ -10,8 +10,8 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
 use recurrent_topologies::{
     Condition, EncoderDecoderConfig, Fusion, ImageAnswererConfig, ImageCaptionerConfig,
-    ImageInputConfig, InputConfig, Lengths, ManyToOneConfig, OneToManyConfig, Pool, SeriesFeed,
-    SeriesForecasterConfig, StackConfig, TokenEncoding,
+    ImageInputConfig, InputConfig, Lengths, ManyToOneConfig, OneToManyConfig, Pool, Regularization,
+    SeriesFeed, SeriesForecasterConfig, StackConfig, TokenEncoding,
 };
 use recurrent_training::{
     AnswerBatch, CaptionBatch, EncoderDecoderBatch, EncoderDecoderObjective, Feed,
@@ -29,6 +29,7 @@ const STACK: StackConfig = StackConfig {
     num_layers: 1,
     bidirectional: false,
     dropout: 0.0,
+    regularization: Regularization::NONE,
 };
 const IMAGE: ImageInputConfig = ImageInputConfig::Features { size: 2, normalize: false };
 const UNIFORM: Initialization = Initialization::Uniform;

@@ -11,7 +11,8 @@ use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     AttentionKind, Condition, EncoderDecoder, EncoderDecoderConfig, InputConfig, Lengths,
-    OneToMany, OneToManyConfig, OneToManyTape, StackConfig, TokenEncoding, TokenStream,
+    OneToMany, OneToManyConfig, OneToManyTape, Regularization, StackConfig, TokenEncoding,
+    TokenStream,
 };
 use recurrent_training::{
     ConfigError, DummyFed, EncoderDecoderBatch, EncoderDecoderObjective, Feed, Objective,
@@ -25,7 +26,14 @@ const HALF: Feed = Feed::Truth { teacher_forcing: TeacherForcing::Constant { rat
 const FEEDS: [Feed; 4] = [Feed::Dummy, Feed::Output, Feed::TRUTH, HALF];
 
 fn layers(cell: CellKind, hidden_size: usize, dropout: f64) -> StackConfig {
-    StackConfig { cell, hidden_size, num_layers: 2, bidirectional: false, dropout }
+    StackConfig {
+        cell,
+        hidden_size,
+        num_layers: 2,
+        bidirectional: false,
+        dropout,
+        regularization: Regularization::NONE,
+    }
 }
 
 fn writer<T: Real>(condition: Condition, dropout: f64) -> (OneToMany, Parameters<T>) {

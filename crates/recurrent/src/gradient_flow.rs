@@ -108,7 +108,9 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
     use recurrent_cells::CellKind;
-    use recurrent_topologies::{InputConfig, ManyToManyConfig, StackConfig, TokenEncoding};
+    use recurrent_topologies::{
+        InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
+    };
 
     /// h_t = w h_{t-1} + x_t with one unit: each step back multiplies the gradient by w.
     #[test]
@@ -121,6 +123,7 @@ mod tests {
                 num_layers: 1,
                 bidirectional: false,
                 dropout: 0.0,
+                regularization: Regularization::NONE,
             },
             output_size: 3,
         }

@@ -25,6 +25,8 @@ pub use fusion::FusionKind;
 mod learning;
 pub use learning::{Limit, OptimizerKind, ScheduleKind};
 
+mod regularization;
+
 mod network;
 pub use network::{TopologyKind, parse_cell};
 
@@ -80,7 +82,8 @@ pub struct Options {
     /// Word vectors to begin from: a word and its numbers a line (GloVe, word2vec text)
     #[arg(long, value_name = "FILE")]
     pub embeddings: Option<PathBuf>,
-    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru [default: lstm]
+    /// The cell of every layer: rnn-tanh, rnn-relu, rnn-identity, lstm, gru, layer-norm-lstm
+    /// [default: lstm]
     #[arg(long, value_parser = parse_cell)]
     pub cell: Option<CellKind>,
     /// Numbers in the hidden state
@@ -96,6 +99,32 @@ pub struct Options {
     /// The share dropped between layers during training [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub dropout: Option<f64>,
+    /// The share of words dropped from each sequence, wherever they stand [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub embedding_dropout: Option<f64>,
+    /// The share dropped of what the first layer reads [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub input_dropout: Option<f64>,
+    /// The share dropped of what the last layer gives [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub output_dropout: Option<f64>,
+    /// The share dropped of each layer's recurrent weights, anew for every batch [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub weight_dropout: Option<f64>,
+    /// The share of h that stays what it was a step before [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub zoneout: Option<f64>,
+    /// The share of c that does; lstm only [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub zoneout_cell: Option<f64>,
+    /// The weight of a penalty for gradients that grow or shrink from step to step; rnn-tanh, rnn-relu
+    /// and rnn-identity only [default: 0]
+    #[arg(long, value_name = "WEIGHT")]
+    pub regularize_gradients: Option<f64>,
+    /// Dropout has one mask for all steps of a sequence, not one for each
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub variational: bool,
     /// How the weights of cells begin [default: uniform]
     #[arg(long)]
     pub init: Option<InitKind>,
@@ -405,6 +434,14 @@ mod tests {
             embedding_size: Some(5),
             one_hot: true,
             dropout: Some(0.6),
+            embedding_dropout: Some(0.61),
+            input_dropout: Some(0.62),
+            output_dropout: Some(0.63),
+            variational: true,
+            weight_dropout: Some(0.64),
+            zoneout: Some(0.65),
+            zoneout_cell: Some(0.66),
+            regularize_gradients: Some(0.67),
             init: Some(InitKind::Orthogonal),
             pool: Some(Pool::Max),
             attention: Some(AttentionKind::General),

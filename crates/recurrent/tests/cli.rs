@@ -256,6 +256,14 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("train language-model --hidden-size 150000 --out out", 1, "GB of memory, more than there is"),
     ("TRAIN --out out --dropout 1.5", 2, "dropout must be at least 0 and below 1, not 1.5"),
     ("TRAIN --out out --dropout -0.5", 2, "dropout must be at least 0 and below 1, not -0.5"),
+    ("TRAIN --out out --input-dropout 1", 2, "input dropout must be at least 0 and below 1, not 1"),
+    ("TRAIN --out out --weight-dropout -1", 2, "weight dropout must be at least 0 and below 1"),
+    ("TRAIN --out out --zoneout 1", 2, "zoneout must be at least 0 and below 1, not 1"),
+    (
+        "TRAIN --out out --cell rnn-relu --regularize-gradients -1",
+        2,
+        "finite and at least 0, not -1",
+    ),
     ("TRAIN --out out --clip-norm 0", 2, "the clip norm must be above 0 and finite, not 0"),
     ("TRAIN --out out --clip-norm NaN", 2, "the clip norm must be above 0 and finite, not NaN"),
     ("TRAIN --out out --clip-norm off", 2, "expected a number or none"),
@@ -269,6 +277,32 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("TRAIN --out out --schedule step --decay 1", 2, "factor must be above 0 and below 1, not 1"),
     ("TRAIN --out out --schedule step --decay-every 0", 2, "--decay-every: it must be at least 1"),
     // Options without a meaning.
+    (
+        "TRAIN --out out --variational",
+        2,
+        "--variational: nothing is dropped, so there are no masks",
+    ),
+    (
+        "TRAIN --out out --one-hot --input-dropout 0.1",
+        2,
+        "one-hot tokens have none: take an embedding",
+    ),
+    ("TRAIN --out out --one-hot --embedding-dropout 0.1", 2, "one-hot tokens have none"),
+    (
+        "TRAIN --out out --cell gru --zoneout-cell 0.1",
+        2,
+        "for cells that have one: lstm; the cell is gru",
+    ),
+    (
+        "TRAIN --out out --regularize-gradients 1",
+        2,
+        "it is for rnn-tanh, rnn-relu and rnn-identity",
+    ),
+    (
+        "TRAIN --out out --cell rnn-tanh --regularize-gradients 1 --zoneout 0.1",
+        2,
+        "do not go together",
+    ),
     ("TRAIN --out out --momentum 0.9", 2, "--momentum: adam has a momentum of its own"),
     ("TRAIN --out out --optimizer adamw --momentum 0", 2, "--momentum: adamw has a momentum"),
     ("TRAIN --out out --optimizer nt-asgd --momentum 0.9", 2, "--momentum: nt-asgd has none"),
@@ -286,7 +320,11 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("TRAIN --out out --forget-bias 1e39", 2, "--forget-bias must be a finite f32"),
     ("TRAIN --out out --cell gru --forget-bias 1", 2, "a gru has no forget gate"),
     // Names.
-    ("TRAIN --out out --cell elman", 2, "there are: rnn-tanh, rnn-relu, rnn-identity, lstm, gru"),
+    (
+        "TRAIN --out out --cell elman",
+        2,
+        "there are: rnn-tanh, rnn-relu, rnn-identity, lstm, gru, layer-norm-lstm",
+    ),
     (
         "train poetry --out out",
         2,

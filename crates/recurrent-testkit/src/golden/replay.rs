@@ -65,7 +65,8 @@ fn cell(golden: &Golden, input_size: usize) -> AnyCell {
         }
         Some("lstm" | "lstm_proj") => {
             let (peephole, coupled) = (is("peephole", "true"), is("coupled", "true"));
-            let options = LstmOptions { peephole, coupled, clip, proj_size, biases };
+            let options =
+                LstmOptions { peephole, coupled, clip, proj_size, layer_norm: false, biases };
             Lstm::with_options(input_size, hidden_size, options).into()
         }
         Some("gru") => {

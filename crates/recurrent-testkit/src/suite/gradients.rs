@@ -7,7 +7,7 @@ use recurrent_cells::Cell;
 use recurrent_kernels::Compute;
 use recurrent_topologies::Tape;
 
-use super::run::{NOISE, Way, Weighting, add_gradients, run};
+use super::run::{Way, Weighting, add_gradients, noise, run};
 use super::{Seen, Subject, for_cases};
 use crate::case::{Case, fill_state, flat, shapes};
 use crate::gradient::{Comparison, MOST_SKIPPED, added, compare_gradient};
@@ -48,7 +48,7 @@ fn compare<C: Cell>(case: &mut Case<C, f64>) -> Comparison {
         if begins_learned {
             case.initial = case.stack.initial_state(&case.parameters, case.lengths.batch());
         }
-        let (output, last) = run(case, &compute, NOISE, &mut tape);
+        let (output, last) = run(case, &compute, noise(case), &mut tape);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         dot(&output, weighting.output.as_slice()) + dot(&last, &flat(&weighting.state))
     };

@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix, Real};
-use recurrent_testkit::case::fill;
+use recurrent_testkit::case::{fill, regularizations, suited};
 use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     AttentionKind, Condition, DecoderStream, EncoderDecoder, EncoderDecoderConfig,
     EncoderDecoderTape, InputConfig, Lengths, Noise, OneToMany, OneToManyConfig, OneToManyTape,
-    Reading, StackConfig, TokenEncoding,
+    Reading, Regularization, StackConfig, TokenEncoding,
 };
 
 pub(crate) fn encodings() -> impl Strategy<Value = TokenEncoding> {
@@ -19,26 +19,31 @@ pub(crate) fn encodings() -> impl Strategy<Value = TokenEncoding> {
 }
 
 pub(crate) fn stacks(dropout: f64) -> impl Strategy<Value = StackConfig> {
-    (prop::sample::select(&CellKind::ALL[..]), 1usize..5, 1usize..=2).prop_map(
-        move |(cell, hidden_size, num_layers)| StackConfig {
-            cell,
-            hidden_size,
-            num_layers,
-            bidirectional: false,
-            dropout,
+    let regularizations = match dropout > 0.0 {
+        true => regularizations().boxed(),
+        false => Just(Regularization::NONE).boxed(),
+    };
+    (prop::sample::select(&CellKind::NAMED[..]), 1usize..5, 1usize..=2, regularizations).prop_map(
+        move |(cell, hidden_size, num_layers, mut regularization)| {
+            if !cell.is_lstm() {
+                regularization.zoneout_cell = 0.0;
+            }
+            let bidirectional = false;
+            StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
+}
+
+fn suit(stack: &mut StackConfig, input: &InputConfig) {
+    stack.regularization = suited(stack.regularization, input);
 }
 
 pub(crate) fn one_to_many(dropout: f64) -> impl Strategy<Value = OneToManyConfig> {
     let conditions = prop::sample::select(&Condition::ALL[..]);
     (1usize..4, conditions, 2usize..8, encodings(), stacks(dropout)).prop_map(
-        |(condition_size, condition, vocabulary_size, encoding, stack)| OneToManyConfig {
-            condition_size,
-            condition,
-            vocabulary_size,
-            encoding,
-            stack,
+        |(condition_size, condition, vocabulary_size, encoding, mut stack)| {
+            suit(&mut stack, &InputConfig::Tokens { vocabulary_size, encoding });
+            OneToManyConfig { condition_size, condition, vocabulary_size, encoding, stack }
         },
     )
 }
@@ -63,7 +68,11 @@ pub(crate) fn encoder_decoders(dropout: f64) -> impl Strategy<Value = EncoderDec
         |(source, (encoder, decoder, target_vocabulary_size, target_encoding), attention, on)| {
             let (same, bidirectional, input_feeding, reverse_source) = on;
             let encoder = StackConfig { bidirectional, ..if same { decoder } else { encoder } };
+            let mut encoder = encoder;
             let mut decoder = decoder;
+            suit(&mut encoder, &source);
+            let (vocabulary_size, encoding) = (target_vocabulary_size, target_encoding);
+            suit(&mut decoder, &InputConfig::Tokens { vocabulary_size, encoding });
             if attention == Some(AttentionKind::Dot) {
                 decoder.hidden_size = encoder.output_size();
             }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, Level, Matrix, Real};
+use recurrent_testkit::case::regularizations;
 use recurrent_testkit::gradient::{Comparison, MOST_SKIPPED, compare_gradient};
 use recurrent_topologies::{InputConfig, Lengths, Reading, StackConfig, TokenEncoding};
 
@@ -24,16 +25,15 @@ pub(crate) fn inputs() -> impl Strategy<Value = InputConfig> {
 }
 
 pub(crate) fn stacks(both_ways: bool) -> impl Strategy<Value = StackConfig> {
-    let cells = prop::sample::select(&CellKind::ALL[..]);
+    let cells = prop::sample::select(&CellKind::NAMED[..]);
     let bidirectional = if both_ways { any::<bool>().boxed() } else { Just(false).boxed() };
     let dropouts = prop::sample::select(vec![0.0, 0.3]);
-    (cells, 1usize..5, 1usize..=2, bidirectional, dropouts).prop_map(
-        |(cell, hidden_size, num_layers, bidirectional, dropout)| StackConfig {
-            cell,
-            hidden_size,
-            num_layers,
-            bidirectional,
-            dropout,
+    (cells, 1usize..5, 1usize..=2, bidirectional, dropouts, regularizations()).prop_map(
+        |(cell, hidden_size, num_layers, bidirectional, dropout, mut regularization)| {
+            if !cell.is_lstm() {
+                regularization.zoneout_cell = 0.0;
+            }
+            StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
 }

@@ -4,8 +4,8 @@ use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
 use recurrent_kernels::{Compute, random::Generator};
 use recurrent_topologies::{
-    InputConfig, ManyToMany, ManyToManyConfig, Sampler, Sampling, StackConfig, TokenEncoding,
-    TokenStream,
+    InputConfig, ManyToMany, ManyToManyConfig, Regularization, Sampler, Sampling, StackConfig,
+    TokenEncoding, TokenStream,
 };
 use recurrent_training::{
     ManyToManyObjective, OptimizerConfig, Schedule, Trainer, TrainerConfig, Windows,
@@ -82,6 +82,7 @@ fn build(shape: &Shape) -> ManyToMany {
             num_layers: 1,
             bidirectional: false,
             dropout: 0.0,
+            regularization: Regularization::NONE,
         },
         output_size: VOCABULARY,
     }

@@ -81,7 +81,7 @@ fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
             cell: Some(cell),
             hidden_size: arguments.hidden_size.or(Some(64)),
             num_layers: arguments.num_layers,
-            forget_bias: arguments.forget_bias.filter(|_| cell == CellKind::Lstm),
+            forget_bias: arguments.forget_bias.filter(|_| cell.is_lstm()),
             seed: arguments.seed.or(Some(1)),
             ..Options::default()
         }

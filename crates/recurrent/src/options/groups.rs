@@ -5,10 +5,24 @@ pub const DATA: &[&str] = &["data", "valid"];
 /// Where in a file the data are.
 pub const TABLE: &[&str] = &["columns", "no-header"];
 /// What a token is.
-pub const TOKENS: &[&str] = &["tokens", "min-count", "embedding-size", "one-hot"];
+pub const TOKENS: &[&str] =
+    &["tokens", "min-count", "embedding-size", "one-hot", "embedding-dropout"];
 /// What a model is made of.
-pub const NETWORK: &[&str] =
-    &["cell", "hidden-size", "num-layers", "dropout", "init", "forget-bias"];
+pub const NETWORK: &[&str] = &[
+    "cell",
+    "hidden-size",
+    "num-layers",
+    "dropout",
+    "input-dropout",
+    "output-dropout",
+    "variational",
+    "weight-dropout",
+    "zoneout",
+    "zoneout-cell",
+    "regularize-gradients",
+    "init",
+    "forget-bias",
+];
 /// How it learns.
 pub const LEARNING: &[&str] = &[
     "epochs",
@@ -42,7 +56,14 @@ pub const COMMON: &[&[&str]] = &[DATA, NETWORK, LEARNING, RUN];
 /// The heading of an option in the help: those of the model are all that no other group has.
 pub fn heading(name: &str) -> &'static str {
     let is_in = |groups: &[&[&str]]| groups.iter().any(|group| group.contains(&name));
-    if is_in(&[DATA, TABLE, TOKENS, &["max-length", "embeddings", "horizon", "window", "season"]]) {
+    if name == "embedding-dropout" {
+        "Model"
+    } else if is_in(&[
+        DATA,
+        TABLE,
+        TOKENS,
+        &["max-length", "embeddings", "horizon", "window", "season"],
+    ]) {
         "Data"
     } else if is_in(&[LEARNING, FEEDING, &["sequence-length"]]) {
         "Learning"

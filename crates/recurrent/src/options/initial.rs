@@ -44,7 +44,7 @@ pub(super) fn initialization(
         .check(&cell.build(1, 1))
         .map_err(|error| usage(format!("--init: {error}; the cell is {name}")))?;
     if let Some(value) = options.forget_bias {
-        if cell != CellKind::Lstm {
+        if !cell.is_lstm() {
             return Err(usage(format!("--forget-bias: a {name} has no forget gate")));
         }
         if kind == InitKind::Chrono {

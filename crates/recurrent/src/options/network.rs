@@ -5,7 +5,7 @@ use recurrent_cells::CellKind;
 use recurrent_topologies::TokenEncoding;
 use serde::{Deserialize, Serialize};
 
-use super::{Options, initial, usage};
+use super::{Options, initial, regularization, usage};
 use crate::tasks::settings::{Network, Tokens};
 
 /// How the rows of a series become those that follow.
@@ -24,8 +24,8 @@ pub enum TopologyKind {
 /// # Errors
 /// A line that names those there are.
 pub fn parse_cell(text: &str) -> Result<CellKind, String> {
-    let known = CellKind::ALL.map(CellKind::name).join(", ");
-    CellKind::ALL
+    let known = CellKind::NAMED.map(CellKind::name).join(", ");
+    CellKind::NAMED
         .into_iter()
         .find(|cell| cell.name() == text)
         .ok_or_else(|| format!("there is no such cell; there are: {known}"))
@@ -44,6 +44,7 @@ impl Options {
             num_layers: self.num_layers.unwrap_or(1),
             bidirectional: self.bidirectional,
             dropout: self.dropout.unwrap_or(0.0),
+            regularization: regularization::regularization(self)?,
             initialization: initial::initialization(self, cell, steps)?,
             forget_bias: self.forget_bias,
         };

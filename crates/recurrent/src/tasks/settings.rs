@@ -4,7 +4,7 @@
 
 use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
-use recurrent_topologies::{InputConfig, StackConfig, TokenEncoding};
+use recurrent_topologies::{InputConfig, Regularization, StackConfig, TokenEncoding};
 use recurrent_training::{OptimizerConfig, Schedule, TrainerConfig};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,9 @@ pub struct Network {
     pub bidirectional: bool,
     /// The share of h dropped between layers.
     pub dropout: f64,
+    /// What else is left to chance in training.
+    #[serde(default, skip_serializing_if = "Regularization::is_none")]
+    pub regularization: Regularization,
     /// How the cells' parameters begin.
     #[serde(default)]
     pub initialization: Initialization,
@@ -60,7 +63,8 @@ impl Network {
     /// The stack.
     pub fn stack(&self) -> StackConfig {
         let &Network { cell, hidden_size, num_layers, bidirectional, dropout, .. } = self;
-        StackConfig { cell, hidden_size, num_layers, bidirectional, dropout }
+        let regularization = self.regularization;
+        StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
     }
 
     /// Checks what a configuration does not.

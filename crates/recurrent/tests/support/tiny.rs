@@ -18,12 +18,14 @@ pub(crate) const TASKS: [Tiny; 8] = [
     Tiny {
         task: "language-model",
         write: |place| place.write("text.txt", text(1_400)),
-        options: "--data text.txt --sequence-length 16 --batch-size 4",
+        options: "--data text.txt --sequence-length 16 --batch-size 4 --variational \
+                  --input-dropout 0.1 --output-dropout 0.2 --weight-dropout 0.3",
     },
     Tiny {
         task: "classify",
         write: |place| place.write("reviews.tsv", reviews()),
-        options: "--data reviews.tsv --batch-size 4 --bidirectional --pool max",
+        options: "--data reviews.tsv --batch-size 4 --bidirectional --pool max --variational \
+                  --embedding-dropout 0.2 --output-dropout 0.2 --zoneout 0.1",
     },
     Tiny {
         task: "tag",
@@ -33,7 +35,7 @@ pub(crate) const TASKS: [Tiny; 8] = [
     Tiny {
         task: "translate",
         write: |place| place.write("pairs.tsv", pairs()),
-        options: "--data pairs.tsv --batch-size 6 --bidirectional --attention additive \
+        options: "--data pairs.tsv --embedding-dropout 0.2 --output-dropout 0.1 --batch-size 6 --bidirectional --attention additive \
                   --input-feeding --reverse-source --teacher-forcing 0.3 \
                   --forcing-schedule linear --forcing-steps 40",
     },
@@ -41,6 +43,7 @@ pub(crate) const TASKS: [Tiny; 8] = [
         task: "forecast",
         write: |place| place.write("table.csv", table()),
         options: "--data table.csv --columns low,high --window 8 --horizon 3 --batch-size 4 \
+                  --input-dropout 0.1 --output-dropout 0.1 \
                   --topology encoder-decoder --feed output",
     },
     Tiny {

@@ -7,7 +7,7 @@ use recurrent_kernels::random::Generator;
 use recurrent_kernels::{ColumnsMut, Compute, loss};
 use recurrent_topologies::{
     Constraints, Ended, InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape,
-    Reading, Sampler, Sampling, StackConfig, TokenEncoding, sample,
+    Reading, Regularization, Sampler, Sampling, StackConfig, TokenEncoding, sample,
 };
 use recurrent_training::{
     ManyToManyObjective, OptimizerConfig, Schedule, Trainer, TrainerConfig, Window,
@@ -42,6 +42,7 @@ pub(super) fn run(quiet: bool) -> anyhow::Result<Outcome> {
             num_layers: 1,
             bidirectional: false,
             dropout: 0.0,
+            regularization: Regularization::NONE,
         },
         output_size: TOKENS.len(),
     };

@@ -83,6 +83,7 @@ impl Kind {
             ("embedding-size", options.embedding_size.is_some()),
             ("one-hot", options.one_hot),
             ("embeddings", options.embeddings.is_some()),
+            ("embedding-dropout", options.embedding_dropout.is_some()),
         ];
         match given.into_iter().find(|&(_, given)| given) {
             Some((name, _)) if self == Kind::Series => Err(usage(format!(
