@@ -152,6 +152,7 @@ impl Tag {
             targets: lengths.arrange(&tags),
             lengths,
             carries_state: false,
+            carry_after: None,
         }
     }
 
