@@ -6,6 +6,10 @@ pub const DATA: &[&str] = &["data", "valid"];
 pub const TABLE: &[&str] = &["columns", "no-header"];
 /// What a token is.
 pub const TOKENS: &[&str] = &["tokens", "min-count", "embedding-size", "one-hot"];
+/// How a text that is one long sequence is read.
+pub const TEXT: &[&str] = &["document-end", "stream"];
+/// Where backpropagation through a long sequence is cut.
+pub const TRUNCATION: &[&str] = &["sequence-length", "backward-steps"];
 /// What a model is made of.
 pub const NETWORK: &[&str] =
     &["cell", "hidden-size", "num-layers", "dropout", "init", "forget-bias"];
@@ -42,9 +46,15 @@ pub const COMMON: &[&[&str]] = &[DATA, NETWORK, LEARNING, RUN];
 /// The heading of an option in the help: those of the model are all that no other group has.
 pub fn heading(name: &str) -> &'static str {
     let is_in = |groups: &[&[&str]]| groups.iter().any(|group| group.contains(&name));
-    if is_in(&[DATA, TABLE, TOKENS, &["max-length", "embeddings", "horizon", "window", "season"]]) {
+    if is_in(&[
+        DATA,
+        TABLE,
+        TOKENS,
+        TEXT,
+        &["max-length", "embeddings", "horizon", "window", "season"],
+    ]) {
         "Data"
-    } else if is_in(&[LEARNING, FEEDING, &["sequence-length"]]) {
+    } else if is_in(&[LEARNING, FEEDING, TRUNCATION]) {
         "Learning"
     } else if is_in(&[RUN, &["out", "force", "config", "quiet", "help"]]) {
         "Run"
