@@ -24,7 +24,7 @@ fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 fn text_of_parts() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(&PARTS[..]), 0..120).prop_map(|parts| parts.concat())
+    prop::collection::vec(prop::sample::select(&PARTS[..]), 0..500).prop_map(|parts| parts.concat())
 }
 
 const KINDS: [TokenKind; 3] = [TokenKind::Char, TokenKind::Word, TokenKind::Byte];
