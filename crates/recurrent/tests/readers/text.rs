@@ -61,8 +61,8 @@ pub(super) fn run(bytes: &[u8]) {
             let streamed = streamed.expect("on disk it is the same text");
             assert_eq!(streamed.vocabulary, corpus.vocabulary);
             assert_eq!(streamed.train.fingerprint(), Some(corpus.fingerprint()));
-            let held_out = TokenText::Streamed(streamed.valid);
-            let tokens = held_out.beginning(usize::MAX).expect("the file is still there");
+            let on_disk = TokenText::Streamed(streamed.valid);
+            let tokens = on_disk.beginning(usize::MAX).expect("the file is still there");
             assert_eq!(*tokens, corpus.valid);
             let again = Corpus::load_with(&source, None, corpus.vocabulary.clone())
                 .expect("the same file is as large");
