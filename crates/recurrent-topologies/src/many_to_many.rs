@@ -104,6 +104,17 @@ impl<T: Real> ManyToManyRecorded<'_, T> {
     pub fn final_state(&self, state: &mut State<T>) {
         self.reader.stack.final_state(state);
     }
+
+    /// Writes the state after the first `steps` steps, as [`Recorded::state_after`] does.
+    ///
+    /// # Panics
+    /// If `state` has another shape, a sequence is shorter, or the model reads both ways.
+    ///
+    /// [`Recorded::state_after`]: crate::Recorded::state_after
+    #[track_caller]
+    pub fn state_after(&self, steps: usize, state: &mut State<T>) {
+        self.reader.stack.state_after(steps, state);
+    }
 }
 
 impl ManyToMany {

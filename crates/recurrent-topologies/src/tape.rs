@@ -286,14 +286,54 @@ impl<'t, T: Real> Recorded<'t, T> {
     #[track_caller]
     pub fn final_state(&self, state: &mut State<T>) {
         let lengths = &self.tape.lengths;
+        self.copy_state(state, |direction, place| lengths.final_column(direction, place));
+    }
+
+    /// Writes h and c of each sequence after its first `steps` steps, in the caller's order: what a
+    /// batch that goes on there begins from. After 0 steps it is the initial state. (A document that
+    /// begins with the next step is the next batch's to say.)
+    ///
+    /// # Panics
+    /// If `state` has another shape, a sequence is shorter, or the stack reads in reverse.
+    #[track_caller]
+    pub fn state_after(&self, steps: usize, state: &mut State<T>) {
+        let Tape { initial, lengths, layers, .. } = &*self.tape;
+        let reads_back = |own: &DirectionTape<T>| own.direction == Direction::Reverse;
+        let reverse = layers.iter().flat_map(|layer| &layer.directions).any(reads_back);
+        assert!(!reverse, "what reads in reverse has no state after its first {steps} steps");
+        let width = match steps {
+            0 => lengths.batch(),
+            _ if steps > lengths.steps() => 0,
+            _ => lengths.width(steps - 1),
+        };
+        assert!(
+            width == lengths.batch(),
+            "{width} of {} sequences reach step {steps}, where a state is asked for",
+            lengths.batch()
+        );
+        if steps > 0 {
+            return self.copy_state(state, |_, place| lengths.offsets()[steps - 1] + place);
+        }
+        self.tape.assert_fits(state);
+        for (target, source) in state.layers.iter_mut().zip(&initial.layers) {
+            for (place, &sequence) in lengths.order().iter().enumerate() {
+                target.h.as_mut().column(sequence).copy_from_slice(source.h.as_ref().column(place));
+                target.c.as_mut().column(sequence).copy_from_slice(source.c.as_ref().column(place));
+            }
+        }
+    }
+
+    /// Writes h and c of the column that `column` names for each direction and place.
+    #[track_caller]
+    fn copy_state(&self, state: &mut State<T>, column: impl Fn(Direction, usize) -> usize) {
         self.tape.assert_fits(state);
         let mut targets = state.layers.iter_mut();
         for tape in &self.tape.layers {
             for (index, source) in tape.directions.iter().enumerate() {
                 let target = targets.next().expect("the state fits");
                 let h = tape.h.as_ref().rows_range(source.rows(index));
-                for (place, &sequence) in lengths.order().iter().enumerate() {
-                    let column = lengths.final_column(source.direction, place);
+                for (place, &sequence) in self.tape.lengths.order().iter().enumerate() {
+                    let column = column(source.direction, place);
                     target.h.as_mut().column(sequence).copy_from_slice(h.column(column));
                     let c = source.c.as_ref().column(column);
                     target.c.as_mut().column(sequence).copy_from_slice(c);

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod windows;
-pub use windows::{Window, Windows};
+pub use windows::{TokenSource, Window, Windows};
 
 mod feeding;
 pub use feeding::{DummyFed, Feed, Targets, TeacherForcing};

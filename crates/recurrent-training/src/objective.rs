@@ -103,7 +103,7 @@ pub struct ManyToManyObjective<T> {
     tape: ManyToManyTape<T>,
     /// The state before the next window.
     state: State<T>,
-    /// The state after the last window, not yet committed if `pending`.
+    /// The state that the last window leaves for the next, not yet committed if `pending`.
     next_state: State<T>,
     /// A window may go on where the one before ended.
     carries: bool,
@@ -151,7 +151,7 @@ impl<T: Real> ManyToManyObjective<T> {
         let ManyToManyObjective {
             model, tape, state, next_state, carries, pending, losses, ..
         } = self;
-        let Window { tokens, lengths, carries_state, .. } = window;
+        let Window { tokens, lengths, carries_state, carry_after, .. } = window;
         let reading = Reading::Tokens(tokens);
         losses.resize(tokens.len(), 0.0);
         assert!(*carries || !carries_state, "a window that goes on, where nothing is carried");
@@ -163,7 +163,10 @@ impl<T: Real> ManyToManyObjective<T> {
         }
         let initial = if *carries_state { &*state } else { &*next_state };
         let recorded = model.forward(compute, parameters, reading, initial, lengths, noise, tape);
-        recorded.final_state(next_state);
+        match *carry_after {
+            None => recorded.final_state(next_state),
+            Some(steps) => recorded.state_after(steps, next_state),
+        }
         *pending = *carries;
         Forward { model, recorded, losses }
     }

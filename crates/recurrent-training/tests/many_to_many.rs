@@ -130,6 +130,7 @@ proptest! {
             targets: tokens(&mut generator, lengths.columns(), config.output_size),
             lengths,
             carries_state: false,
+            carry_after: None,
         };
         let compute = Compute::sequential();
         let batch = window.lengths.batch();
@@ -197,6 +198,7 @@ fn ignored_targets_leave_no_trace() {
         targets: Lengths::equal(count, 3).arrange(&[[1, 2, 3], [last; 3]][..count]),
         lengths: Lengths::equal(count, 3),
         carries_state: false,
+        carry_after: None,
     };
     let run = |window: &Window| {
         let mut objective = ManyToManyObjective::new(model.clone(), window.lengths.batch(), 3);

@@ -14,6 +14,7 @@ mod inspect;
 mod predict;
 mod resume;
 mod train;
+mod truncation;
 mod verify;
 
 use std::io::{self, Write};
@@ -67,6 +68,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Measures how far the loss of a step reaches back through time.
     GradientFlow(gradient_flow::Arguments),
+    /// Measures what truncated backpropagation through time leaves out of the gradient.
+    Truncation(truncation::Arguments),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
 }
@@ -124,6 +127,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Predict(arguments) => predict::run(arguments, quiet),
         Command::Generate(arguments) => generate::run(arguments, quiet),
         Command::GradientFlow(arguments) => gradient_flow::run(arguments, quiet),
+        Command::Truncation(arguments) => truncation::run(arguments, quiet),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

@@ -25,6 +25,12 @@ pub use vectors::Vectors;
 pub mod text;
 pub use text::Corpus;
 
+pub mod streamed;
+pub use streamed::{StreamedCorpus, StreamedText};
+
+mod token_text;
+pub use token_text::TokenText;
+
 pub mod table;
 pub use table::{Columns, Row, Table};
 
@@ -76,6 +82,26 @@ pub enum DataError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+
+    /// A text that is read in several places at once is no file that allows it.
+    #[error(
+        "{}: is no regular file, and a text that is read from disk as it is needed (--stream) is \
+         read in many places; write it to a file first", path.display()
+    )]
+    NotRegular {
+        /// The path as it was given.
+        path: PathBuf,
+    },
+
+    /// A text that is read while it is needed is not what it was.
+    #[error(
+        "{name}: was changed while it was read; a text that is read from disk as it is needed must \
+         stay as it is until the command ends"
+    )]
+    Changed {
+        /// The data as the person named it.
+        name: String,
     },
 
     /// There are no built-in data of this name.

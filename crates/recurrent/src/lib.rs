@@ -2,7 +2,7 @@
 //!
 //! This crate is the people's side of the stack: it reads what a person has ([`data`]), brings
 //! data of its own for those who have none ([`builtin`]), keeps a run in order ([`run`]), and
-//! measures how far gradients reach ([`gradient_flow`]).
+//! measures how far gradients reach ([`gradient_flow`]) and what is left out of them ([`truncation`]).
 //!
 //! The feature `cli` (on by default) adds what only the command line needs; without it the
 //! library pulls in neither a terminal nor an argument parser.
@@ -16,6 +16,8 @@ pub mod builtin;
 pub mod run;
 
 pub mod gradient_flow;
+
+pub mod truncation;
 
 #[cfg(feature = "cli")]
 pub mod options;

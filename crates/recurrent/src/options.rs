@@ -186,9 +186,19 @@ pub struct Options {
     /// Sequences side by side
     #[arg(long, value_name = "COUNT")]
     pub batch_size: Option<usize>,
-    /// Steps that gradients go back through time
+    /// Steps between two updates; gradients go back through as many [k1]
     #[arg(long, value_name = "STEPS")]
     pub sequence_length: Option<usize>,
+    /// Steps that gradients go back at each update, if more: those before its own are read again [k2]
+    #[arg(long, value_name = "STEPS")]
+    pub backward_steps: Option<usize>,
+    /// What documents in the text end with, such as '\n\n'; the state begins afresh at its last token
+    #[arg(long, value_name = "TEXT")]
+    pub document_end: Option<String>,
+    /// Reads texts from disk as they are needed, as those above 64 MB always are; changes no bit
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
     /// How far a step goes [sgd and nt-asgd: 1]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
@@ -462,6 +472,9 @@ mod tests {
             steps: Some(9),
             batch_size: Some(10),
             sequence_length: Some(11),
+            backward_steps: Some(30),
+            document_end: Some("end".into()),
+            stream: true,
             learning_rate: Some(0.12),
             optimizer: Some(OptimizerKind::Sgd),
             momentum: Some(0.13),

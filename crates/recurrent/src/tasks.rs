@@ -11,6 +11,7 @@ use recurrent_kernels::Compute;
 use recurrent_training::Objective;
 use serde::Serialize;
 
+use crate::data::DataError;
 use crate::options::{Options, usage};
 
 /// Does `body` with the type of a task as `T`.
@@ -164,11 +165,14 @@ pub trait Task: Parts + Send + 'static {
     fn units(&self, examples: &Self::Examples) -> usize;
 
     /// The batch of these units.
+    ///
+    /// # Errors
+    /// If examples that are read as they are needed cannot be read.
     fn batch(
         &self,
         examples: &Self::Examples,
         units: &[usize],
-    ) -> <Self::Objective as Objective<f32>>::Batch;
+    ) -> Result<<Self::Objective as Objective<f32>>::Batch, DataError>;
 
     /// Numbers that the longest sequence of a training leaves on its tape at least, to be asked of
     /// the system before the work begins.

@@ -28,6 +28,8 @@ const OPTIMIZERS: [&str; 5] = [
 const AVERAGING: &str = "--optimizer nt-asgd --average-after 0 --learning-rate 30";
 /// So fast that two epochs after the second are no better: patience ends the run after four of five.
 const WORSENING: &str = "--optimizer adam --learning-rate 0.1";
+/// Windows begin in the middle of the one before.
+const TRUNCATED: &str = "lstm --backward-steps 41 --document-end .\\n --stream";
 const EPOCHS: u64 = 5;
 const SCHEDULES: [&str; 4] = [
     "--schedule cosine --warm-up 7",
@@ -205,6 +207,13 @@ fn every_task_goes_on_to_the_same_bytes() {
         &mut seen,
     );
     holds(&TASKS[1], ("lstm", WORSENING, 2), [(Stop::Middle, 2), (Stop::Later, 1)], &mut seen);
+    // More steps back than between updates, documents, and a text on disk.
+    holds(
+        &TASKS[0],
+        (TRUNCATED, OPTIMIZERS[1], 1),
+        [(Stop::First, 2), (Stop::Middle, 1), (Stop::End, 2), (Stop::Later, 1)],
+        &mut seen,
+    );
     tell("the short grid", &seen, began);
     for (left, right) in (0..4).flat_map(|left| (0..left).map(move |right| (left, right))) {
         let mut pairs: Vec<_> = met.iter().map(|case| (case[left], case[right])).collect();

@@ -136,7 +136,7 @@ pub(super) fn train_loop<T: Task>(
                     progress.warn(&failure);
                 }
                 let kept = run.saved.map(|step| format!("; the state after step {step} is kept"));
-                return Err(anyhow!("{error}{}", kept.unwrap_or_default()));
+                return Err(anyhow!("{error:#}{}", kept.unwrap_or_default()));
             }
         };
         epoch_units += step.loss.count;

@@ -20,6 +20,8 @@ use crate::tasks::{LanguageModel, Parts, Training};
 const SHOWN: [usize; 12] = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
 /// Tapes of every step are kept: more need memory that nobody wants to give.
 const MOST_LAG: u64 = 10_000;
+/// Tokens that the largest lag needs, and more.
+const MOST_READ: usize = 2 * MOST_LAG as usize;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -71,7 +73,7 @@ fn of_run(folder: &RunFolder, arguments: &Arguments, quiet: bool) -> anyhow::Res
     let (found, task, parameters) = load_model::<LanguageModel>(folder)?;
     let data = run_data::<LanguageModel>(folder, &options, task.current(), task.codec().clone())?;
     remark(quiet, found.path.display());
-    show(&task, &parameters, &data.held_out, arguments)
+    show(&task, &parameters, &data.held_out.beginning(MOST_READ)?, arguments)
 }
 
 fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
@@ -92,7 +94,7 @@ fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
         let training =
             Training::<LanguageModel>::new(settings, compute, &data).map_err(anyhow::Error::msg)?;
         let parameters = training.trainer.parameters();
-        show(&training.task, parameters, &data.held_out, arguments)?;
+        show(&training.task, parameters, &data.held_out.beginning(MOST_READ)?, arguments)?;
     }
     Ok(())
 }

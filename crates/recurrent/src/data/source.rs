@@ -119,7 +119,7 @@ impl fmt::Display for Source {
     }
 }
 
-fn unreadable(path: &Path, error: io::Error) -> DataError {
+pub(super) fn unreadable(path: &Path, error: io::Error) -> DataError {
     let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => DataError::Missing { path },
@@ -127,10 +127,16 @@ fn unreadable(path: &Path, error: io::Error) -> DataError {
     }
 }
 
-const BYTE_ORDER_MARK: char = '\u{FEFF}';
+pub(super) const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 /// The error for a byte that is no UTF-8; `start` is what the file begins with.
-fn not_utf8(name: &str, byte: u8, offset: usize, line: usize, start: &[u8]) -> DataError {
+pub(super) fn not_utf8(
+    name: &str,
+    byte: u8,
+    offset: usize,
+    line: usize,
+    start: &[u8],
+) -> DataError {
     let hint = match start {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
             "the file looks like UTF-16: convert it with `iconv -f UTF-16 -t UTF-8`"

@@ -89,22 +89,8 @@ impl Corpus {
         batch_size: usize,
         sequence_length: usize,
     ) -> Result<(), DataError> {
-        // A window of n predictions reads n tokens and the one after them.
-        let needed = batch_size.saturating_mul(sequence_length).saturating_add(1);
-        if self.train.len() >= needed {
-            return Ok(());
-        }
-        Err(DataError::TooSmall {
-            name: self.name.clone(),
-            part: "the training part",
-            tokens: self.train.len(),
-            needed,
-            unit: self.vocabulary.kind().plural(),
-            hint: format!(
-                "give more text, or lower --sequence-length ({sequence_length}) or --batch-size \
-                 ({batch_size})"
-            ),
-        })
+        let (name, kind) = (&self.name, self.vocabulary.kind());
+        require_window(name, kind, self.train.len(), batch_size, sequence_length)
     }
 
     /// A number that changes when any token of either part does, so that a run is not resumed on
@@ -114,15 +100,60 @@ impl Corpus {
     }
 }
 
+/// Checks that a training part of `tokens` tokens fills `batch_size` streams with at least one window
+/// of `sequence_length` predictions each.
+pub(super) fn require_window(
+    name: &str,
+    kind: TokenKind,
+    tokens: usize,
+    batch_size: usize,
+    sequence_length: usize,
+) -> Result<(), DataError> {
+    // A window of n predictions reads n tokens and the one after them.
+    let needed = batch_size.saturating_mul(sequence_length).saturating_add(1);
+    if tokens >= needed {
+        return Ok(());
+    }
+    Err(DataError::TooSmall {
+        name: name.to_owned(),
+        part: "the training part",
+        tokens,
+        needed,
+        unit: kind.plural(),
+        hint: format!(
+            "give more text, or lower --sequence-length ({sequence_length}) or --batch-size \
+             ({batch_size})"
+        ),
+    })
+}
+
 /// A number that changes when any token of either part does (64-bit FNV-1a), so that a run is not
 /// resumed on other data.
 pub fn fingerprint(train: &[u32], held_out: &[u32]) -> u64 {
-    let lengths = [train.len() as u64, held_out.len() as u64];
-    let tokens = train.iter().chain(held_out).map(|&token| u64::from(token));
-    lengths
-        .into_iter()
-        .chain(tokens)
-        .fold(0xCBF2_9CE4_8422_2325, |hash, value| (hash ^ value).wrapping_mul(0x0100_0000_01B3))
+    let mut hash = FingerprintOfText::new(train.len(), held_out.len());
+    hash.add(train);
+    hash.add(held_out);
+    hash.0
+}
+
+/// [`fingerprint`] of parts that come piece by piece.
+pub(super) struct FingerprintOfText(pub(super) u64);
+
+impl FingerprintOfText {
+    pub(super) fn new(train: usize, held_out: usize) -> FingerprintOfText {
+        let mut hash = FingerprintOfText(0xCBF2_9CE4_8422_2325);
+        hash.take_in(train as u64);
+        hash.take_in(held_out as u64);
+        hash
+    }
+
+    pub(super) fn add(&mut self, tokens: &[u32]) {
+        tokens.iter().for_each(|&token| self.take_in(u64::from(token)));
+    }
+
+    fn take_in(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x0100_0000_01B3);
+    }
 }
 
 /// Reads a text for evaluation: all of it is held out.
@@ -139,15 +170,18 @@ pub fn load_held_out(data: &Source, vocabulary: &Vocabulary) -> Result<Vec<u32>,
 /// held out. Characters are counted for [`TokenKind::Char`] and words for [`TokenKind::Word`];
 /// for [`TokenKind::Byte`] the cut moves down to the nearest end of a character.
 pub fn split(text: &str, kind: TokenKind) -> (&str, &str) {
-    let tokens = count(text, kind);
-    // Nine tenths without overflow: the tenths of the whole tens, and of what is left.
-    let train = tokens / 10 * 9 + tokens % 10 * 9 / 10;
+    let train = nine_tenths(count(text, kind));
     let cut = match kind {
         TokenKind::Char => text.char_indices().nth(train).map(|(at, _)| at),
         TokenKind::Word => words::split_indices(text).nth(train).map(|(at, _)| at),
         TokenKind::Byte => Some(text.floor_char_boundary(train)),
     };
     text.split_at(cut.unwrap_or(text.len()))
+}
+
+/// Nine tenths, rounded down, without overflow: the tenths of the whole tens, and of what is left.
+pub(super) fn nine_tenths(tokens: usize) -> usize {
+    tokens / 10 * 9 + tokens % 10 * 9 / 10
 }
 
 fn count(text: &str, kind: TokenKind) -> usize {
@@ -158,11 +192,11 @@ fn count(text: &str, kind: TokenKind) -> usize {
     }
 }
 
-const WHOLE_FILE: (&str, &str) = ("the text", "give more text");
-const LAST_TENTH: (&str, &str) =
+pub(super) const WHOLE_FILE: (&str, &str) = ("the text", "give more text");
+pub(super) const LAST_TENTH: (&str, &str) =
     ("the held-out last tenth", "give more text, or a file to be judged on with --valid");
 
-fn require_held_out(
+pub(super) fn require_held_out(
     data: &Source,
     tokens: usize,
     kind: TokenKind,
@@ -171,7 +205,7 @@ fn require_held_out(
     require(data, part, tokens, EVALUATION_STREAMS + 1, kind, hint)
 }
 
-fn require(
+pub(super) fn require(
     data: &Source,
     part: &'static str,
     tokens: usize,

@@ -3,11 +3,15 @@
 use super::{DataError, words};
 use serde::{Deserialize, Serialize};
 use std::{
-    borrow::Cow,
+    borrow::{Borrow, Cow},
     collections::{BTreeMap, HashMap},
     fmt,
+    hash::Hash,
     str::FromStr,
 };
+
+mod counts;
+pub(crate) use counts::Counts;
 
 /// What one token of a text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -135,8 +139,7 @@ impl Vocabulary {
             TokenKind::Char => {
                 let mut counts = BTreeMap::<char, u64>::new();
                 texts.flat_map(str::chars).for_each(|c| *counts.entry(c).or_default() += 1);
-                counts.retain(|_, count| *count >= min_count);
-                Tokens::Char(counts.into_keys().collect())
+                Tokens::Char(counts::frequent(counts, min_count))
             }
             TokenKind::Word => {
                 return Vocabulary::of_words(texts.flat_map(words::split), min_count);
@@ -151,11 +154,21 @@ impl Vocabulary {
     pub fn of_words<'a>(all: impl IntoIterator<Item = &'a str>, min_count: u64) -> Vocabulary {
         let mut counts = HashMap::<&str, u64>::new();
         all.into_iter().for_each(|word| *counts.entry(word).or_default() += 1);
+        Vocabulary::of_counts(counts, min_count)
+    }
+
+    /// The vocabulary of words that occur so often.
+    fn of_counts<W>(mut counts: HashMap<W, u64>, min_count: u64) -> Vocabulary
+    where
+        W: AsRef<str> + Borrow<str> + Eq + Hash + Into<String>,
+    {
         counts.remove(words::UNKNOWN);
         counts.retain(|_, count| *count >= min_count);
         let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_unstable_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
-        let words = counts.into_iter().map(|(word, _)| word.to_owned()).collect();
+        counts.sort_unstable_by(|(a, a_count), (b, b_count)| {
+            b_count.cmp(a_count).then_with(|| a.as_ref().cmp(b.as_ref()))
+        });
+        let words = counts.into_iter().map(|(word, _)| word.into()).collect();
         Vocabulary { tokens: Tokens::words(words) }
     }
 

@@ -7,6 +7,10 @@ pub const TABLE: &[&str] = &["columns", "no-header"];
 /// What a token is.
 pub const TOKENS: &[&str] =
     &["tokens", "min-count", "embedding-size", "one-hot", "embedding-dropout"];
+/// How a text that is one long sequence is read.
+pub const TEXT: &[&str] = &["document-end", "stream"];
+/// Where backpropagation through a long sequence is cut.
+pub const TRUNCATION: &[&str] = &["sequence-length", "backward-steps"];
 /// What a model is made of.
 pub const NETWORK: &[&str] = &[
     "cell",
@@ -62,10 +66,11 @@ pub fn heading(name: &str) -> &'static str {
         DATA,
         TABLE,
         TOKENS,
+        TEXT,
         &["max-length", "embeddings", "horizon", "window", "season"],
     ]) {
         "Data"
-    } else if is_in(&[LEARNING, FEEDING, &["sequence-length"]]) {
+    } else if is_in(&[LEARNING, FEEDING, TRUNCATION]) {
         "Learning"
     } else if is_in(&[RUN, &["out", "force", "config", "quiet", "help"]]) {
         "Run"

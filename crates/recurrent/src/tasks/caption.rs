@@ -265,8 +265,12 @@ impl Task for Caption {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> CaptionBatch<f32> {
-        self.batch_of(units.iter().map(|&unit| &examples[unit]))
+    fn batch(
+        &self,
+        examples: &Vec<Example>,
+        units: &[usize],
+    ) -> Result<CaptionBatch<f32>, DataError> {
+        Ok(self.batch_of(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

@@ -250,13 +250,13 @@ mod tests {
         let vocabulary = Vocabulary::learn(TokenKind::Char, &text, 1);
         let tokens = vocabulary.encode(&text).unwrap();
         let settings = old_settings(r#"{"name":"sgd"}"#, "constant");
-        let (train, held_out) = (tokens.clone(), tokens.clone());
+        let (train, held_out) = (tokens.clone().into(), tokens.into());
         let data = Data { codec: vocabulary, train, held_out, left_out: None };
         let begin = |settings: &str| {
             let settings = serde_json::from_str(settings).unwrap();
             let compute = Compute::sequential();
             let mut training = Training::<LanguageModel>::new(settings, compute, &data).unwrap();
-            (0..5).for_each(|_| assert!(training.step(&tokens).is_ok()));
+            (0..5).for_each(|_| assert!(training.step(&data.train).is_ok()));
             training.best = 1.5;
             training
         };
@@ -278,7 +278,7 @@ mod tests {
         let resumed =
             resume::<LanguageModel>(&checkpoint, settings, Compute::sequential(), &data).unwrap();
         let mut training = resumed.training;
-        assert_eq!(training.step(&tokens).unwrap(), whole.step(&tokens).unwrap());
+        assert_eq!(training.step(&data.train).unwrap(), whole.step(&data.train).unwrap());
         assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
         // A loss above the best one is not taken for the first and so for the best.
         assert!(training.trainer.observe_held_out(1.6).out_of_patience);

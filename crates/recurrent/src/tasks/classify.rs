@@ -22,7 +22,7 @@ use super::examples::{
 };
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel, require_one_text};
-use crate::data::TokenKind;
+use crate::data::{DataError, TokenKind};
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
 
@@ -212,8 +212,8 @@ impl Task for Classify {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Labelled<f32> {
-        batch(units.iter().map(|&unit| &examples[unit]))
+    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Result<Labelled<f32>, DataError> {
+        Ok(batch(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

@@ -281,8 +281,12 @@ impl Task for ConditionalText {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> OneToManyBatch<f32> {
-        self.texts(units.iter().map(|&unit| &examples[unit]))
+    fn batch(
+        &self,
+        examples: &Vec<Example>,
+        units: &[usize],
+    ) -> Result<OneToManyBatch<f32>, DataError> {
+        Ok(self.texts(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

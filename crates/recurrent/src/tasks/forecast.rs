@@ -197,8 +197,8 @@ impl Task for Forecast {
         examples.forecasts(self.settings.horizon)
     }
 
-    fn batch(&self, examples: &Rows, units: &[usize]) -> ForecastBatch {
-        self.model.batch(examples, units)
+    fn batch(&self, examples: &Rows, units: &[usize]) -> Result<ForecastBatch, DataError> {
+        Ok(self.model.batch(examples, units))
     }
 
     fn tape(&self, _: &Rows) -> u128 {

@@ -1,6 +1,7 @@
 //! The language model: predict the next token of a text.
 //!
-//! Training is truncated backpropagation through time over parallel streams ([`Windows`]).
+//! Training is truncated backpropagation through time over parallel streams ([`Windows`]), of a text
+//! in memory or on disk ([`TokenText`]), which is one document or many ([`documents`]).
 //!
 //! The evaluation protocol is fixed, so that figures can be compared: the held-out text is cut
 //! into [`EVALUATION_STREAMS`] parallel streams, read from its start to its end with the state
@@ -24,10 +25,15 @@ use super::settings::{Learning, Network, Tokens};
 use super::training::GENERATION;
 use super::writing::ended;
 use super::{Data, Generate, Prediction, Report, Task, TaskModel};
-use crate::data::text::{EVALUATION_STREAMS, load_held_out};
-use crate::data::{Corpus, TokenKind, Vocabulary, source};
+use crate::data::text::{EVALUATION_STREAMS, fingerprint, load_held_out};
+use crate::data::{
+    Corpus, DataError, Source, StreamedCorpus, StreamedText, TokenKind, TokenText, Vocabulary,
+    source,
+};
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
+
+pub mod documents;
 
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,12 +47,21 @@ pub struct Settings {
     /// How it learns.
     #[serde(flatten)]
     pub learning: Learning,
-    /// Steps of a window.
+    /// Steps between two updates, whose losses count there: k1.
     pub sequence_length: usize,
+    /// Steps back at each update, k2, if they are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backward_steps: Option<usize>,
+    /// What documents end with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_end: Option<String>,
 }
 
 /// Tokens that are written where nothing else is said.
 const LENGTH: usize = 500;
+
+/// Texts of more bytes are always read from disk as they are needed: a token takes four in memory.
+const MOST_LOADED: u64 = 64 << 20;
 
 /// The longest window: dropout masks of different steps would meet beyond it.
 const MOST_STEPS: usize = 1 << 24;
@@ -59,7 +74,20 @@ impl Settings {
             1..=MOST_STEPS => {}
             _ => return Err(format!("the sequence length must be at most {MOST_STEPS}")),
         }
+        if !(self.sequence_length..=MOST_STEPS).contains(&self.backward_steps()) {
+            return Err(format!(
+                "the steps back must be at least those of the sequence length, {}, and at most \
+                 {MOST_STEPS}, not {}",
+                self.sequence_length,
+                self.backward_steps(),
+            ));
+        }
         self.model(2).build().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Steps back at each update: k2.
+    pub fn backward_steps(&self) -> usize {
+        self.backward_steps.unwrap_or(self.sequence_length)
     }
 
     /// The model for a vocabulary of this size.
@@ -91,17 +119,40 @@ impl LanguageModel {
     ) -> Writer {
         let stream = self.model.stream(compute, parameters, 1);
         let generator = Generator::new(seed, GENERATION);
-        Writer { stream, vocabulary: self.codec.clone(), sampler, generator }
+        let start = match self.document_end().last() {
+            Some(&token) => token,
+            None => start_token(&self.codec),
+        };
+        Writer { stream, vocabulary: self.codec.clone(), start, sampler, generator }
     }
+
+    /// The tokens that documents end with; none if the text is one.
+    pub fn document_end(&self) -> Vec<u32> {
+        self.settings.document_end.as_ref().map_or(vec![], |end| self.codec.encode_lossy(end))
+    }
+
+    /// What one update after another learns from.
+    fn windows<'t>(&self, text: &'t TokenText, document_end: &'t [u32]) -> Windows<'t, TokenText> {
+        let batch_size = self.settings.learning.batch_size;
+        Windows::of(text, batch_size, self.settings.sequence_length)
+            .with_backward_steps(self.settings.backward_steps())
+            .with_document_end(document_end)
+    }
+}
+
+/// A text is read as it is needed: asked for, or because it is large.
+fn is_streamed(options: &Options, source: &Source) -> bool {
+    let size = |path| std::fs::metadata(path).map_or(0, |file| file.len());
+    options.stream || matches!(source, Source::Path(path) if size(path) > MOST_LOADED)
 }
 
 impl Task for LanguageModel {
     const NAME: &'static str = "language-model";
-    const OPTIONS: &'static [&'static [&'static str]] = &[groups::TOKENS, &["sequence-length"]];
+    const OPTIONS: &'static [&'static [&'static str]] =
+        &[groups::TOKENS, groups::TEXT, groups::TRUNCATION];
     const IN_ORDER: bool = true;
 
-    /// A text as token numbers.
-    type Examples = Vec<u32>;
+    type Examples = TokenText;
     type Objective = ManyToManyObjective<f32>;
     type Report = LanguageReport;
 
@@ -125,6 +176,9 @@ impl Task for LanguageModel {
             network: options.network(sequence_length)?,
             learning: options.learning()?,
             sequence_length,
+            // As many as there are anyway are no setting of their own.
+            backward_steps: options.backward_steps.filter(|&steps| steps != sequence_length),
+            document_end: options.document_end.as_deref().map(documents::ending).transpose()?,
         };
         settings.check().map_err(usage)?;
         Ok(settings)
@@ -137,24 +191,44 @@ impl Task for LanguageModel {
     ) -> anyhow::Result<Data<Self>> {
         let data = source::open(options.data_name()?)?;
         let valid = options.valid.as_ref().map(source::open).transpose()?;
-        let corpus = match codec {
-            Some(vocabulary) => Corpus::load_with(&data, valid.as_ref(), vocabulary)?,
-            None => {
-                let Tokens { tokens, min_count, .. } = settings.tokens;
-                Corpus::load(&data, valid.as_ref(), tokens, min_count)?
-            }
+        let Tokens { tokens: kind, min_count, .. } = settings.tokens;
+        let is_large = |source| is_streamed(options, source);
+        let (batch_size, steps) = (settings.learning.batch_size, settings.sequence_length);
+        let (codec, train, held_out) = if is_large(&data) || valid.as_ref().is_some_and(is_large) {
+            let corpus = StreamedCorpus::load(&data, valid.as_ref(), kind, min_count, codec)?;
+            corpus.require_window(batch_size, steps)?;
+            let StreamedCorpus { vocabulary, train, valid } = corpus;
+            (vocabulary, TokenText::Streamed(train), TokenText::Streamed(valid))
+        } else {
+            let corpus = match codec {
+                Some(vocabulary) => Corpus::load_with(&data, valid.as_ref(), vocabulary)?,
+                None => Corpus::load(&data, valid.as_ref(), kind, min_count)?,
+            };
+            corpus.require_window(batch_size, steps)?;
+            let Corpus { vocabulary, train, valid, .. } = corpus;
+            (vocabulary, train.into(), valid.into())
         };
-        corpus.require_window(settings.learning.batch_size, settings.sequence_length)?;
-        let Corpus { vocabulary, train, valid, .. } = corpus;
-        Ok(Data { codec: vocabulary, train, held_out: valid, left_out: None })
+        if let Some(ending) = &settings.document_end {
+            documents::require(&train, &documents::encode(ending, &codec)?, ending)?;
+        }
+        Ok(Data { codec, train, held_out, left_out: None })
     }
 
-    fn read_held_out(&self, data: &Path, _: &Options) -> anyhow::Result<Vec<u32>> {
-        Ok(load_held_out(&source::open(data)?, &self.codec)?)
+    fn read_held_out(&self, data: &Path, options: &Options) -> anyhow::Result<TokenText> {
+        let source = source::open(data)?;
+        // Built-in data are in memory, whatever the run's own are.
+        let is_file = matches!(source, Source::Path(_));
+        if is_file && is_streamed(options, &source) {
+            return Ok(TokenText::Streamed(StreamedText::held_out(&source, &self.codec)?));
+        }
+        Ok(load_held_out(&source, &self.codec)?.into())
     }
 
     fn build(settings: &Settings, vocabulary: &Vocabulary) -> anyhow::Result<ManyToMany> {
         settings.check().map_err(Error::msg)?;
+        if let Some(ending) = &settings.document_end {
+            documents::encode(ending, vocabulary)?;
+        }
         Ok(settings.model(vocabulary.len()).build()?)
     }
 
@@ -163,22 +237,25 @@ impl Task for LanguageModel {
         ManyToManyObjective::new(self.model.clone(), batch_size, seed)
     }
 
-    fn units(&self, text: &Vec<u32>) -> usize {
-        Windows::new(text, self.settings.learning.batch_size, self.settings.sequence_length).count()
+    fn units(&self, text: &TokenText) -> usize {
+        self.windows(text, &[]).count()
     }
 
-    fn batch(&self, text: &Vec<u32>, units: &[usize]) -> Window {
-        let Settings { learning, sequence_length, .. } = &self.settings;
-        Windows::new(text, learning.batch_size, *sequence_length).get(units[0])
+    fn batch(&self, text: &TokenText, units: &[usize]) -> Result<Window, DataError> {
+        self.windows(text, &self.document_end()).read(units[0])
     }
 
-    fn tape(&self, _: &Vec<u32>) -> u128 {
-        let Settings { sequence_length, network, .. } = &self.settings;
-        *sequence_length as u128 * network.tape()
+    fn tape(&self, _: &TokenText) -> u128 {
+        self.settings.backward_steps() as u128 * self.settings.network.tape()
     }
 
     fn fingerprint(data: &Data<Self>) -> u64 {
-        crate::data::text::fingerprint(&data.train, &data.held_out)
+        match (&data.train, &data.held_out) {
+            (TokenText::Loaded(train), TokenText::Loaded(held_out)) => fingerprint(train, held_out),
+            // It was counted when the text was read.
+            (TokenText::Streamed(train), _) => train.fingerprint().unwrap_or(0),
+            (TokenText::Loaded(_), TokenText::Streamed(_)) => 0,
+        }
     }
 
     fn describe(&self, data: &Data<Self>) -> String {
@@ -202,20 +279,21 @@ impl Task for LanguageModel {
         &self,
         compute: &Compute,
         parameters: &Parameters<f32>,
-        text: &Vec<u32>,
+        text: &TokenText,
     ) -> anyhow::Result<LanguageReport> {
         // The window only bounds memory: the state is carried and nothing is learnt.
-        let windows = Windows::new(text, EVALUATION_STREAMS, 100);
+        let document_end = self.document_end();
+        let windows = Windows::of(text, EVALUATION_STREAMS, 100).with_document_end(&document_end);
         let mut objective = ManyToManyObjective::new(self.model.clone(), EVALUATION_STREAMS, 0);
         let mut loss = Loss::default();
         for index in 0..windows.count() {
-            loss += objective.evaluate(compute, parameters, &windows.get(index));
+            loss += objective.evaluate(compute, parameters, &windows.read(index)?);
         }
         Ok(loss.into())
     }
 
-    fn shuffle_tokens(&self, text: &mut Vec<u32>, seed: u64) -> anyhow::Result<()> {
-        Generator::new(seed, GENERATION).shuffle(text);
+    fn shuffle_tokens(&self, text: &mut TokenText, seed: u64) -> anyhow::Result<()> {
+        Generator::new(seed, GENERATION).shuffle(text.load()?);
         Ok(())
     }
 
@@ -256,6 +334,8 @@ impl Task for LanguageModel {
 pub struct Writer {
     stream: DecoderStream<f32>,
     vocabulary: Vocabulary,
+    /// What is read before a text that has no prompt.
+    start: u32,
     sampler: Sampler<f32>,
     generator: Generator,
 }
@@ -268,8 +348,8 @@ impl Writer {
     /// If the model gives no distribution to draw from: its parameters are not finite.
     pub fn write(&mut self, prompt: &[u32], length: usize) -> Result<Vec<u32>, SamplingError> {
         self.stream.state_mut().reset();
-        let Writer { stream, vocabulary, sampler, generator } = self;
-        let start = [start_token(vocabulary)];
+        let Writer { stream, vocabulary, start, sampler, generator } = self;
+        let start = [*start];
         let prompt = if prompt.is_empty() { &start } else { prompt };
         let (&last, before) = prompt.split_last().expect("a prompt has at least one token");
         for &token in before {
@@ -286,7 +366,7 @@ impl Writer {
     }
 }
 
-/// What stands before a text that has no prompt: a new line where the model knows one.
+/// What stands before a text that is no document and has no prompt: a new line where the model knows one.
 fn start_token(vocabulary: &Vocabulary) -> u32 {
     let first = u32::from(vocabulary.kind() != TokenKind::Byte);
     vocabulary.encode("\n").ok().and_then(|tokens| tokens.first().copied()).unwrap_or(first)

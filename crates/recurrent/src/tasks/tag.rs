@@ -24,7 +24,7 @@ use super::parts::MISFIT;
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
-use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
+use crate::data::{DataError, Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
@@ -152,6 +152,7 @@ impl Tag {
             targets: lengths.arrange(&tags),
             lengths,
             carries_state: false,
+            carry_after: None,
         }
     }
 
@@ -240,8 +241,8 @@ impl Task for Tag {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Window {
-        self.window(units.iter().map(|&unit| &examples[unit]))
+    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> Result<Window, DataError> {
+        Ok(self.window(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

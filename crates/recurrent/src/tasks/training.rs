@@ -6,6 +6,7 @@ use recurrent_kernels::random::Generator;
 use recurrent_training::{Loss, StepReport, Trainer, TrainingError};
 
 use super::{Data, Task};
+use crate::data::DataError;
 
 /// Randomness for different purposes comes from different streams of the seed.
 const INITIALIZATION: u64 = 1;
@@ -29,6 +30,9 @@ pub enum StepError {
     /// A number was not finite.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// What a batch is made of cannot be read any more.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The loss is far worse than guessing.
     #[error(
         "the loss exploded: {loss:.1} at step {step}, where plain guessing gives {guessing:.2}; a \
@@ -136,12 +140,12 @@ impl<T: Task> Training<T> {
         }
         let index = (steps % self.steps_per_epoch) as usize;
         let batch = if T::IN_ORDER {
-            self.task.batch(train, &[index])
+            self.task.batch(train, &[index])?
         } else {
             self.arrange(self.epoch());
             let size = self.learning().batch_size;
             let units = index * size..(index * size + size).min(self.units);
-            self.task.batch(train, &self.order.0[units])
+            self.task.batch(train, &self.order.0[units])?
         };
         let report = self.trainer.step(&batch)?;
         self.epoch_loss += report.loss;

@@ -335,8 +335,12 @@ impl Task for Translate {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> EncoderDecoderBatch<f32> {
-        self.pairs(units.iter().map(|&unit| &examples[unit]))
+    fn batch(
+        &self,
+        examples: &Vec<Example>,
+        units: &[usize],
+    ) -> Result<EncoderDecoderBatch<f32>, DataError> {
+        Ok(self.pairs(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

@@ -311,8 +311,12 @@ impl Task for Vqa {
         examples.len()
     }
 
-    fn batch(&self, examples: &Vec<Example>, units: &[usize]) -> AnswerBatch<f32> {
-        self.batch_of(units.iter().map(|&unit| &examples[unit]))
+    fn batch(
+        &self,
+        examples: &Vec<Example>,
+        units: &[usize],
+    ) -> Result<AnswerBatch<f32>, DataError> {
+        Ok(self.batch_of(units.iter().map(|&unit| &examples[unit])))
     }
 
     fn tape(&self, examples: &Vec<Example>) -> u128 {

@@ -1,6 +1,8 @@
 //! Plain text: reading, the held-out tenth, words, vocabularies.
 
-use recurrent::data::{Corpus, TokenKind, Vocabulary, source, text, words};
+use recurrent::data::{
+    Corpus, StreamedCorpus, TokenKind, TokenText, Vocabulary, source, text, words,
+};
 
 use super::{assert_names, choice, put, seed};
 
@@ -15,6 +17,8 @@ pub(super) fn run(bytes: &[u8]) {
         Err(error) => {
             assert_names(&error, &path);
             assert!(Corpus::load(&source, None, kind, min_count).is_err());
+            let streamed = StreamedCorpus::load(&source, None, kind, min_count, None);
+            assert_eq!(streamed.err().map(|error| error.to_string()), Some(error.to_string()));
             return;
         }
     };
@@ -47,9 +51,19 @@ pub(super) fn run(bytes: &[u8]) {
         assert!(message.len() < 2_000 && !message.is_empty(), "{message}");
     }
 
+    let streamed = StreamedCorpus::load(&source, None, kind, min_count, None);
     match Corpus::load(&source, None, kind, min_count) {
-        Err(error) => assert_names(&error, &path),
+        Err(error) => {
+            assert_names(&error, &path);
+            assert_eq!(streamed.err().map(|error| error.to_string()), Some(error.to_string()));
+        }
         Ok(corpus) => {
+            let streamed = streamed.expect("on disk it is the same text");
+            assert_eq!(streamed.vocabulary, corpus.vocabulary);
+            assert_eq!(streamed.train.fingerprint(), Some(corpus.fingerprint()));
+            let on_disk = TokenText::Streamed(streamed.valid);
+            let tokens = on_disk.beginning(usize::MAX).expect("the file is still there");
+            assert_eq!(*tokens, corpus.valid);
             let again = Corpus::load_with(&source, None, corpus.vocabulary.clone())
                 .expect("the same file is as large");
             assert_eq!((&again.train, &again.valid), (&corpus.train, &corpus.valid));

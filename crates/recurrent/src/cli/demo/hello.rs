@@ -57,6 +57,7 @@ pub(super) fn run(quiet: bool) -> anyhow::Result<Outcome> {
         targets: NEXT.to_vec(),
         lengths: Lengths::equal(1, READ.len()),
         carries_state: false,
+        carry_after: None,
     };
     let trainer = TrainerConfig {
         optimizer: OptimizerConfig::ADAM,
