@@ -10,7 +10,7 @@ use recurrent_kernels::{Compute, Real};
 use recurrent_testkit::gradient::{added, compare_gradient};
 use recurrent_topologies::{
     InputConfig, Lengths, ManyToMany, ManyToManyConfig, ManyToManyTape, Noise, Reading,
-    StackConfig, State, TokenEncoding,
+    Regularization, StackConfig, State, TokenEncoding,
 };
 use recurrent_training::{
     Loss, ManyToManyObjective, Objective, OptimizerConfig, Schedule, Trainer, TrainerConfig,
@@ -28,7 +28,14 @@ fn build<T: Real>(cell: CellKind, dropout: f64) -> (ManyToMany, Parameters<T>) {
             vocabulary_size: VOCABULARY,
             encoding: TokenEncoding::Embedding(3),
         },
-        stack: StackConfig { cell, hidden_size: 4, num_layers: 2, bidirectional: false, dropout },
+        stack: StackConfig {
+            cell,
+            hidden_size: 4,
+            num_layers: 2,
+            bidirectional: false,
+            dropout,
+            regularization: Regularization::NONE,
+        },
         output_size: VOCABULARY,
     };
     let model = config.build().unwrap();
