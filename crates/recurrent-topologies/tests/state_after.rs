@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use recurrent_cells::{AnyCell, CellKind, Layout, Parameters};
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, Matrix};
-use recurrent_topologies::{Directions, Input, Lengths, Noise, Stack, StackOptions, State, Tape};
+use recurrent_topologies::{
+    Directions, Input, Lengths, Noise, Regularization, Stack, StackOptions, State, Tape,
+};
 
 const SIZE: usize = 3;
 
@@ -14,7 +16,12 @@ fn stack(cell: CellKind, directions: Directions) -> (Stack<AnyCell>, Parameters<
     let mut layout = Layout::new();
     let below = directions.count() * SIZE;
     let cells = vec![cell.build(SIZE, SIZE), cell.build(below, SIZE)];
-    let options = StackOptions { directions, dropout: 0.3, learned_initial_state: false };
+    let options = StackOptions {
+        directions,
+        dropout: 0.3,
+        learned_initial_state: false,
+        regularization: Regularization::NONE,
+    };
     let stack = Stack::add(&mut layout, "", cells, options);
     let mut parameters = Parameters::zeros(Arc::new(layout));
     let mut generator = Generator::new(1, 0);

@@ -190,13 +190,22 @@ mod tests {
     use recurrent_cells::CellKind;
     use recurrent_cells::initialize::Initialization;
     use recurrent_kernels::random::Generator;
-    use recurrent_topologies::{InputConfig, ManyToManyConfig, StackConfig, TokenEncoding};
+    use recurrent_topologies::{
+        InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
+    };
 
     fn build(cell: CellKind, dropout: f64) -> (ManyToMany, Parameters<f64>) {
         let (num_layers, vocabulary_size) = (2, 5);
         let config = ManyToManyConfig {
             input: InputConfig::Tokens { vocabulary_size, encoding: TokenEncoding::Embedding(3) },
-            stack: StackConfig { cell, hidden_size: 6, num_layers, bidirectional: false, dropout },
+            stack: StackConfig {
+                cell,
+                hidden_size: 6,
+                num_layers,
+                bidirectional: false,
+                dropout,
+                regularization: Regularization::NONE,
+            },
             output_size: vocabulary_size,
         };
         let model = config.build().unwrap();
@@ -259,6 +268,7 @@ mod tests {
                 num_layers: 1,
                 bidirectional: false,
                 dropout: 0.0,
+                regularization: Regularization::NONE,
             },
             output_size: 2,
         };
