@@ -35,7 +35,8 @@ pub(crate) const TASKS: [Tiny; 8] = [
     Tiny {
         task: "translate",
         write: |place| place.write("pairs.tsv", pairs()),
-        options: "--data pairs.tsv --embedding-dropout 0.2 --output-dropout 0.1 --batch-size 6 --bidirectional --attention additive \
+        options: "--data pairs.tsv --batch-size 6 --bidirectional --attention additive \
+                  --embedding-dropout 0.2 --output-dropout 0.1 \
                   --input-feeding --reverse-source --teacher-forcing 0.3 \
                   --forcing-schedule linear --forcing-steps 40",
     },
