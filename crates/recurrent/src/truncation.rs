@@ -11,7 +11,7 @@
 
 use recurrent_cells::Parameters;
 use recurrent_kernels::{Compute, Real};
-use recurrent_topologies::ManyToMany;
+use recurrent_topologies::{ManyToMany, Regularization};
 use recurrent_training::{Loss, ManyToManyObjective, Objective, Windows};
 use serde::Serialize;
 
@@ -88,7 +88,8 @@ pub struct TooShort {
     pub tokens: usize,
 }
 
-/// Compares the gradients of `truncations` with that through all of `batch`, without dropout.
+/// Compares the gradients of `truncations` with that through all of `batch`, of the model as it is
+/// used: without dropout and whatever else is left to chance in training.
 ///
 /// # Errors
 /// [`TooShort`] if the text does not fill the batch.
@@ -138,6 +139,7 @@ fn gradient<T: Real>(
 ) -> (Loss, Vec<Vec<f64>>) {
     let mut config = model.config().clone();
     config.stack.dropout = 0.0;
+    config.stack.regularization = Regularization::NONE;
     let model = config.build().expect("a model can be without dropout");
     let windows = Windows::new(text, streams, sequence_length)
         .with_backward_steps(backward_steps)
@@ -190,9 +192,7 @@ mod tests {
     use recurrent_cells::CellKind;
     use recurrent_cells::initialize::Initialization;
     use recurrent_kernels::random::Generator;
-    use recurrent_topologies::{
-        InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
-    };
+    use recurrent_topologies::{InputConfig, ManyToManyConfig, StackConfig, TokenEncoding};
 
     fn build(cell: CellKind, dropout: f64) -> (ManyToMany, Parameters<f64>) {
         let (num_layers, vocabulary_size) = (2, 5);
@@ -312,6 +312,28 @@ mod tests {
         let (documents, one) = (bias(&[4]), bias(&[]));
         assert!(documents[0] < 1e-12 && documents[1] > 1e-9, "{documents:?}");
         assert!(one[0] > 1e-6, "{one:?}");
+    }
+
+    #[test]
+    fn nothing_is_left_to_chance() {
+        let (compute, text) = (Compute::sequential(), text(61));
+        let (plain, parameters) = build(CellKind::Lstm, 0.0);
+        let report = |model: &ManyToMany| {
+            let batch = ProbeBatch { text: &text, document_end: &[], streams: 3, steps: 20 };
+            truncation_bias(model, &compute, &parameters, batch, &[of(4, 8)]).unwrap()
+        };
+        let mut config = plain.config().clone();
+        config.stack.dropout = 0.3;
+        config.stack.regularization = Regularization {
+            input_dropout: 0.3,
+            embedding_dropout: 0.3,
+            output_dropout: 0.3,
+            weight_dropout: 0.3,
+            zoneout: 0.3,
+            zoneout_cell: 0.3,
+            ..Regularization::NONE
+        };
+        assert_eq!(report(&config.build().unwrap()), report(&plain));
     }
 
     #[test]
