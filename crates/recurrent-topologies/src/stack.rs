@@ -135,6 +135,13 @@ impl<C: Cell> Stack<C> {
         self.layers.iter().flatten().map(|own| (&own.cell, &own.slots))
     }
 
+    /// Where a [`State`] has the cell of this layer and direction, if there is one.
+    pub fn place(&self, layer: usize, direction: Direction) -> Option<usize> {
+        let cells = self.layers.get(layer)?;
+        let at = cells.iter().position(|own| own.direction == direction)?;
+        Some(layer * cells.len() + at)
+    }
+
     /// Rows of what the last layer gives: `hidden_size`, or twice that with two directions.
     pub fn output_size(&self) -> usize {
         self.layers
