@@ -235,6 +235,10 @@ impl<T: Real> DirectionTape<T> {
             let sequences = gates.sequences();
             direction.for_steps_back(steps.clone(), |t| {
                 let width = gates.panel(t).columns();
+                if width == 0 {
+                    // All of these sequences have ended before.
+                    return;
+                }
                 let places = sequences.start..sequences.start + width;
                 probe.observe(Observation {
                     layer,

@@ -57,6 +57,7 @@ pub struct Undone<'a, T> {
 /// sequences. `()` is the probe that does nothing.
 pub trait Probe<T: Real>: Sync {
     /// Called once for each layer, direction, step and range of sequences, before the step is undone.
+    /// No range is empty.
     fn observe(&self, observation: Observation<'_, T>);
 
     /// Called after a step was undone, with the sequences of one [`observe`](Self::observe) in one or
@@ -71,7 +72,7 @@ impl<T: Real> Probe<T> for () {
 }
 
 /// Looks on if it is there.
-impl<T: Real, P: Probe<T>> Probe<T> for Option<P> {
+impl<T: Real, P: Probe<T>> Probe<T> for Option<&P> {
     #[inline(always)]
     fn observe(&self, observation: Observation<'_, T>) {
         if let Some(probe) = self {

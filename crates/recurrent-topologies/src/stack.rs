@@ -1,6 +1,6 @@
 //! Layers upon layers: what a stack of cells is made of, and the state that it begins from.
 
-use recurrent_cells::{Cell, CellPlan, CellSlots, Form, Layout, Parameters, Slot};
+use recurrent_cells::{Cell, CellPlan, CellShape, CellSlots, Form, Layout, Parameters, Slot};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
 use crate::direction::suffix;
@@ -140,6 +140,12 @@ impl<C: Cell> Stack<C> {
         let cells = self.layers.get(layer)?;
         let at = cells.iter().position(|own| own.direction == direction)?;
         Some(layer * cells.len() + at)
+    }
+
+    /// The sizes of the cell of this layer and direction, if there is one.
+    pub fn shape(&self, layer: usize, direction: Direction) -> Option<CellShape> {
+        let cell = self.layers.get(layer)?.iter().find(|own| own.direction == direction)?;
+        Some(cell.plan.shape)
     }
 
     /// Rows of what the last layer gives: `hidden_size`, or twice that with two directions.

@@ -7,9 +7,9 @@ use crate::by_cell::ByCell;
 use crate::singular_value::largest_singular_value;
 use crate::{Direction, Input, InputGradient, Lengths, Observation, Probe, Stack, State, Tape};
 
-/// Unit gradients that go back together: as many columns as a processor works on at once, and no
-/// more, because the tape holds every step of each.
-const TOGETHER: usize = 32;
+/// Unit gradients that go back together: enough for a processor to work on at once, and no more,
+/// because the tape holds every step of each.
+const TOGETHER: usize = 16;
 
 /// The derivative of a cell's state after the last step of a sequence with respect to its state some
 /// steps before: the product of the Jacobians of these steps,
@@ -34,7 +34,7 @@ impl StateJacobian {
     /// last one that the direction takes, so it is at most the number of steps less 1.
     ///
     /// One backward pass gives one row of all products; the rows are those of unit gradients. So it
-    /// costs as much as training on n copies of the sequence, n numbers in the state, of which 32 at
+    /// costs as much as training on n copies of the sequence, n numbers in the state, of which 16 at
     /// a time are in memory. With f64 as the number type no product is lost before 1e-300.
     ///
     /// # Panics
