@@ -135,10 +135,27 @@ fn every_task_is_watched_and_what_a_cell_has_not_is_absent() {
                 seen.iter().any(|own| own["reverse"] == true),
                 both || tiny.task == "translate"
             );
+            // Two layers each: the decoder's stand above.
             let encodes = ["translate", "forecast"].contains(&tiny.task);
-            assert_eq!(seen.iter().any(|own| own["layer"] == 1), encodes, "{}", tiny.task);
+            assert_eq!(seen.iter().any(|own| own["layer"] == 3), encodes, "{}", tiny.task);
         }
     }
+}
+
+/// Where a run ends because its numbers do, the step that ended it has its line too.
+#[test]
+fn the_step_that_ends_a_run_is_watched_as_well() {
+    let place = Place::new();
+    let ended = place.run(
+        "train language-model --data text.txt --hidden-size 8 --cell rnn-relu --init identity \
+         --learning-rate 30 --clip-norm none --watch-gradients 1 --out run",
+    );
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let (watched, _) = lines(&place, "run");
+    let last = watched.last().unwrap();
+    let step = last["step"].as_u64().unwrap();
+    assert!(ended.stderr.contains(&format!("at step {step}")), "{}: {last}", ended.stderr);
+    assert!(last["gradient_norm"].is_null() && last["cells"].is_array(), "{last}");
 }
 
 #[test]
@@ -183,7 +200,7 @@ fn a_watched_step_costs_little() {
     let windows = Windows::new(&text, 32, 64);
     let window = windows.get(0);
     let mut fastest = [Duration::MAX; 2];
-    for round in 0..24 {
+    for round in 0..60 {
         let began = Instant::now();
         let watch = (round % 2 == 1).then(GradientWatch::new);
         trainer.step_with_probe(&window, &watch.as_ref()).unwrap();

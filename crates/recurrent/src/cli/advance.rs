@@ -51,10 +51,34 @@ pub(super) struct EpochEnd {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 enum Measured<R> {
-    Step { step: u64, epoch: u64, loss: f64, learning_rate: f64, gradient_norm: f64, clipped: bool },
-    Clip { step: u64, epoch: u64, gradient_norm: f64, clipped_norm: f64 },
-    Gradients { step: u64, epoch: u64, gradient_norm: f64, cells: Vec<WatchedCell> },
-    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: R, averaged: bool },
+    Step {
+        step: u64,
+        epoch: u64,
+        loss: f64,
+        learning_rate: f64,
+        gradient_norm: f64,
+        clipped: bool,
+    },
+    Clip {
+        step: u64,
+        epoch: u64,
+        gradient_norm: f64,
+        clipped_norm: f64,
+    },
+    Gradients {
+        step: u64,
+        epoch: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gradient_norm: Option<f64>,
+        cells: Vec<WatchedCell>,
+    },
+    Epoch {
+        step: u64,
+        epoch: u64,
+        train_loss: f64,
+        held_out: R,
+        averaged: bool,
+    },
 }
 
 impl<T: Task> Work<T> {
@@ -67,7 +91,14 @@ impl<T: Task> Work<T> {
         let next = self.training.trainer.steps() + 1;
         let is_watched = self.watch_gradients.is_some_and(|every| next.is_multiple_of(every));
         let watch = is_watched.then(GradientWatch::new);
-        let step = self.training.step(&self.data.train, watch.as_ref())?;
+        let step = match self.training.step(&self.data.train, watch.as_ref()) {
+            Ok(step) => step,
+            Err(error) => {
+                // What the step saw that ended the run is the most worth knowing.
+                self.write_gradients(next, epoch, None, watch)?;
+                return Err(error.into());
+            }
+        };
         if step.step.is_multiple_of(MEASURE_EVERY) {
             self.metrics.write(&Measured::<T::Report>::Step {
                 step: step.step,
@@ -78,7 +109,8 @@ impl<T: Task> Work<T> {
                 clipped: step.clipped,
             })?;
         }
-        self.write_watched(&step, epoch, watch)?;
+        self.write_clipping(&step, epoch)?;
+        self.write_gradients(step.step, epoch, Some(step.gradient_norm), watch)?;
         let ended = match self.training.at_epoch_end() {
             true => Some(self.end_epoch(epoch)?),
             false => None,
@@ -86,18 +118,24 @@ impl<T: Task> Work<T> {
         Ok(Advance { step, epoch, ended })
     }
 
-    /// Logs every clipping while gradients are watched, and what this step's watch saw.
-    fn write_watched(
-        &mut self,
-        report: &StepReport,
-        epoch: u64,
-        watch: Option<GradientWatch>,
-    ) -> anyhow::Result<()> {
+    /// Logs every clipping while gradients are watched.
+    fn write_clipping(&mut self, report: &StepReport, epoch: u64) -> anyhow::Result<()> {
         let &StepReport { step, gradient_norm, clipped_norm, clipped, .. } = report;
         if self.watch_gradients.is_some() && clipped {
             let line = Measured::<T::Report>::Clip { step, epoch, gradient_norm, clipped_norm };
             self.metrics.write(&line)?;
         }
+        Ok(())
+    }
+
+    /// Logs what a step's watch saw.
+    fn write_gradients(
+        &mut self,
+        step: u64,
+        epoch: u64,
+        gradient_norm: Option<f64>,
+        watch: Option<GradientWatch>,
+    ) -> anyhow::Result<()> {
         if let Some(watch) = watch {
             let cells = watch.cells();
             let line = Measured::<T::Report>::Gradients { step, epoch, gradient_norm, cells };
