@@ -33,7 +33,7 @@ pub struct Chosen {
 }
 
 /// Chooses examples from their lengths. Where no lag is asked for it is the longest, up to
-/// [`USUAL_LAG`], that as many examples have as are followed.
+/// [`USUAL_LAG`], that as many examples have as are followed, or half of all where they are few.
 ///
 /// # Errors
 /// [`NoneIsSoLong`] if there is no example with that lag, or with any.
@@ -42,10 +42,10 @@ pub fn choose_examples(lengths: &[usize], lag: Option<usize>) -> Result<Chosen, 
     let lag = lag.unwrap_or_else(|| {
         let mut sorted = lengths.to_vec();
         sorted.sort_unstable_by_key(|&length| std::cmp::Reverse(length));
-        let shortest =
-            sorted.iter().take(LOSSES).last().map_or(0, |length| length.saturating_sub(1));
+        let count = LOSSES.min(lengths.len().div_ceil(2));
+        let shortest = sorted.iter().take(count).next_back().map_or(0, |&length| length);
         // Where few examples have two steps, these.
-        shortest.clamp(1, USUAL_LAG)
+        shortest.saturating_sub(1).clamp(1, USUAL_LAG)
     });
     let examples: Vec<usize> =
         (0..lengths.len()).filter(|&at| lengths[at] > lag).take(LOSSES).collect();
@@ -167,4 +167,102 @@ fn require_longer(counts: &[usize], lag: usize) {
     assert!(lag > 0, "a lag of 0 reaches back to no other step");
     let shortest = counts.iter().copied().min().unwrap_or(0);
     assert!(shortest > lag, "a lag of {lag} in a sequence of {shortest} steps");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recurrent_cells::{CellKind, Layout};
+    use recurrent_topologies::{
+        InputConfig, ManyToManyConfig, ManyToOneConfig, Pool, StackConfig, TokenEncoding,
+    };
+    use std::sync::Arc;
+
+    const INPUT: InputConfig =
+        InputConfig::Tokens { vocabulary_size: 3, encoding: TokenEncoding::OneHot };
+    const STACK: StackConfig = StackConfig {
+        cell: CellKind::RnnIdentity,
+        hidden_size: 1,
+        num_layers: 1,
+        bidirectional: true,
+        dropout: 0.0,
+    };
+
+    /// One unit each way, h_t = w h + x_t: w is 0.5 forward and 0.25 in reverse.
+    fn parameters(layout: &Arc<Layout>) -> Parameters<f32> {
+        let mut parameters = Parameters::zeros(layout.clone());
+        parameters.visit_mut(|entry, data| match &*entry.name {
+            name if name.contains("weight_hh_l0_reverse") => data.fill(0.25),
+            name if name.contains("weight_hh_l0") => data.fill(0.5),
+            name if name.contains("readout.weight") => {
+                data.copy_from_slice(&[1.0, 2.0, -1.0, 0.5, -0.5, 2.0]);
+            }
+            _ => {}
+        });
+        parameters
+    }
+
+    #[track_caller]
+    fn assert_powers(flow: &[LayerFlow], lag: usize) {
+        let directions: Vec<bool> = flow.iter().map(|own| own.reverse).collect();
+        assert_eq!(directions, [false, true]);
+        for (own, weight) in flow.iter().zip([0.5_f64, 0.25]) {
+            assert!(own.h[0] > 0.0 && own.h.len() == lag + 1);
+            for (k, norm) in own.h.iter().enumerate() {
+                let expected = own.h[0] * weight.powi(k as i32);
+                assert!((norm - expected).abs() < 1e-6 * expected, "lag {k}: {norm}");
+            }
+            for stretch in own.jacobian.as_ref().unwrap() {
+                let expected = weight.powi(stretch.lag as i32);
+                assert!((stretch.singular_value - expected).abs() < 1e-12, "{stretch:?}");
+            }
+        }
+    }
+
+    /// Each direction is followed from its own end, in sentences of different lengths.
+    #[test]
+    fn both_directions_have_the_powers_of_their_weights() {
+        let compute = Compute::sequential();
+        let sentences: [&[u32]; 4] =
+            [&[0, 1, 2, 1, 0], &[2, 1, 0, 0], &[1, 1, 2, 0, 2, 0, 1], &[0, 0, 0, 1]];
+
+        let tagger = ManyToManyConfig { input: INPUT, stack: STACK, output_size: 3 };
+        let tagger = tagger.build().unwrap();
+        let tagged = sentences.map(|sentence| (sentence, sentence));
+        let own = parameters(tagger.layout());
+        assert_powers(&gradient_flow_of_tags(&tagger, &compute, &own, &tagged, 3), 3);
+
+        let config =
+            ManyToOneConfig { input: INPUT, stack: STACK, pool: Pool::Last, output_size: 3 };
+        let classifier = config.build().unwrap();
+        let lengths = Lengths::new(&sentences.map(<[u32]>::len));
+        let inputs = Sources::Tokens(lengths.arrange(&sentences));
+        let batch = Labelled { inputs, lengths, labels: vec![0, 1, 2, 1] };
+        let own = parameters(classifier.layout());
+        assert_powers(&gradient_flow_of_labels(&classifier, &compute, &own, &batch, 3), 3);
+    }
+
+    #[test]
+    fn the_first_that_are_long_enough_are_chosen() {
+        let chosen = |lengths: &[usize], lag| choose_examples(lengths, lag);
+        let lengths = [3, 9, 4, 1, 5];
+        let expected = Chosen { examples: vec![1, 4], lag: 4 };
+        assert_eq!(chosen(&lengths, Some(4)), Ok(expected));
+        assert_eq!(chosen(&lengths, None).unwrap().lag, 3, "half of them have four steps");
+        assert_eq!(chosen(&lengths, Some(9)), Err(NoneIsSoLong { lag: 9, longest: 9 }));
+        assert_eq!(chosen(&[1, 1], None), Err(NoneIsSoLong { lag: 1, longest: 1 }));
+        assert_eq!(chosen(&[], None), Err(NoneIsSoLong { lag: 1, longest: 0 }));
+        // As many as are followed have the lag that nobody asked for.
+        let many: Vec<usize> = (1..=200).collect();
+        let found = chosen(&many, None).unwrap();
+        assert_eq!((found.lag, found.examples.len()), (USUAL_LAG, LOSSES));
+        let short: Vec<usize> = (1..=60).collect();
+        let found = chosen(&short, None).unwrap();
+        assert_eq!((found.lag, found.examples.len()), (30, 30));
+        let message = NoneIsSoLong { lag: 1, longest: 1 }.to_string();
+        assert_eq!(
+            message,
+            "a lag of 1 step needs an example of at least 2 steps; the longest has 1"
+        );
+    }
 }
