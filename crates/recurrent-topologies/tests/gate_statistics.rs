@@ -146,11 +146,14 @@ fn a_unit_is_dead_if_it_never_speaks() {
     read_alone(&mut case, |row| [1.0, 0.0, 2.0, -1.0][row]);
     let found = gates(&case);
     assert_eq!((found.dead, found.half_lives, found.gates), (Some(vec![1]), None, vec![]));
-    // One number above 0, in the last step of one sequence, brings unit 0 to life.
+    // One number above 0, in one step of one sequence, brings units 0 and 2 to life.
     case.x.as_mut_slice().fill(-1.0);
     assert_eq!(gates(&case).dead, Some(vec![0, 1, 2]));
-    *case.x.as_mut_slice().last_mut().unwrap() = 0.1;
-    assert_eq!(gates(&case).dead, Some(vec![1]));
+    for place in [0, case.x.columns() - 1] {
+        case.x.as_mut_slice()[place] = 0.1;
+        assert_eq!(gates(&case).dead, Some(vec![1]));
+        case.x.as_mut_slice()[place] = -1.0;
+    }
 }
 
 #[test]
