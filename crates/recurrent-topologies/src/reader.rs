@@ -119,7 +119,7 @@ impl Reader {
         self.input.check(reading);
         let mut x = Matrix::zeros(self.input.config().size(), reading.columns());
         match reading {
-            Reading::Tokens(tokens) => self.input.write(parameters, tokens, x.as_mut()),
+            Reading::Tokens(tokens) => self.input.write(parameters, tokens, None, x.as_mut()),
             Reading::Vectors(vectors) => x.as_mut().copy_from(vectors),
         }
         x

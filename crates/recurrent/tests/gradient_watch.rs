@@ -17,7 +17,9 @@ use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
-use recurrent_topologies::{InputConfig, ManyToManyConfig, StackConfig, TokenEncoding};
+use recurrent_topologies::{
+    InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
+};
 use recurrent_training::{
     ManyToManyObjective, OptimizerConfig, Schedule, Trainer, TrainerConfig, Windows,
 };
@@ -178,6 +180,7 @@ fn a_watched_step_costs_little() {
             num_layers: 1,
             bidirectional: false,
             dropout: 0.0,
+            regularization: Regularization::NONE,
         },
         output_size: 60,
     }

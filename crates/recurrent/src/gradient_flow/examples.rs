@@ -174,7 +174,8 @@ mod tests {
     use super::*;
     use recurrent_cells::{CellKind, Layout};
     use recurrent_topologies::{
-        InputConfig, ManyToManyConfig, ManyToOneConfig, Pool, StackConfig, TokenEncoding,
+        InputConfig, ManyToManyConfig, ManyToOneConfig, Pool, Regularization, StackConfig,
+        TokenEncoding,
     };
     use std::sync::Arc;
 
@@ -186,6 +187,7 @@ mod tests {
         num_layers: 1,
         bidirectional: true,
         dropout: 0.0,
+        regularization: Regularization::NONE,
     };
 
     /// One unit each way, h_t = w h + x_t: w is 0.5 forward and 0.25 in reverse.

@@ -278,7 +278,10 @@ mod tests {
         let resumed =
             resume::<LanguageModel>(&checkpoint, settings, Compute::sequential(), &data).unwrap();
         let mut training = resumed.training;
-        assert_eq!(training.step(&data.train, None).unwrap(), whole.step(&data.train, None).unwrap());
+        assert_eq!(
+            training.step(&data.train, None).unwrap(),
+            whole.step(&data.train, None).unwrap()
+        );
         assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
         // A loss above the best one is not taken for the first and so for the best.
         assert!(training.trainer.observe_held_out(1.6).out_of_patience);
