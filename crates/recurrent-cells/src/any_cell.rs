@@ -6,7 +6,7 @@ use recurrent_kernels::{Level, Real};
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Backward, Cell, CellShape, Forward, NormSum, Peephole, Phase, RowMap};
-use crate::{Gru, Lstm, LstmOptions, Nonlinearity, Rnn};
+use crate::{Gate, Gru, Lstm, LstmOptions, Nonlinearity, Rnn};
 
 /// Which cell, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +125,12 @@ impl Cell for AnyCell {
     }
     fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
         each!(self, cell => cell.hidden_slope(h))
+    }
+    fn gates(&self) -> Vec<Gate> {
+        each!(self, cell => cell.gates())
+    }
+    fn rectified(&self) -> Range<usize> {
+        each!(self, cell => cell.rectified())
     }
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         each!(self, cell => cell.pointwise(level, phase, step))

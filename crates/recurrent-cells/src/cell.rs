@@ -11,6 +11,8 @@ use std::ops::Range;
 use recurrent_kernels::{Columns, ColumnsMut, Level, Real};
 use serde::{Deserialize, Serialize};
 
+use crate::Gate;
+
 /// Sizes of a cell, in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellShape {
@@ -224,6 +226,18 @@ pub trait Cell: Clone + Send + Sync {
     /// is a function of `W_ih x + W_hh h + bias`. None in any other.
     fn hidden_slope<T: Real>(&self, _h: T) -> Option<T> {
         None
+    }
+
+    /// The gates, in the order of the tape; none for a cell without. They are for those who look on
+    /// ([`Gate`]), and no arithmetic depends on them.
+    fn gates(&self) -> Vec<Gate> {
+        Vec::new()
+    }
+
+    /// The rows of the tape that hold `max(a, 0)` once forward has passed; none for most cells. For
+    /// those who look on, too: a unit that is always 0 is dead.
+    fn rectified(&self) -> Range<usize> {
+        0..0
     }
 
     /// The arithmetic after the product of phase `phase`.

@@ -19,6 +19,7 @@ use crate::activate::{Clip, Sigmoid, Tanh, activate, check_clip, with_clip};
 use crate::cell::{
     Backward, Biases, Cell, CellShape, Forward, Phase, RecurrentWeight, RowMap, Source, Target,
 };
+use crate::{Gate, Keeps};
 
 /// Where the reset gate of a [`Gru`] acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,14 @@ impl Cell for Gru {
                 vec![Phase::of_hidden(vec![gates]), second]
             }
         }
+    }
+
+    fn gates(&self) -> Vec<Gate> {
+        let size = self.hidden_size;
+        vec![
+            Gate::new("reset", size..2 * size),
+            Gate::keeping("update", 2 * size..3 * size, Keeps::Value),
+        ]
     }
 
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {

@@ -17,6 +17,9 @@ pub use cell::{
     RecurrentWeight, RowMap, Source, StateRef, Target,
 };
 
+mod gate;
+pub use gate::{Gate, Keeps};
+
 mod plan;
 pub use plan::CellPlan;
 

@@ -32,6 +32,7 @@ use crate::cell::{
     RecurrentWeight, RowMap, Source, Target,
 };
 use crate::layer_norm_lstm::Normed;
+use crate::{Gate, Keeps};
 
 /// What an [`Lstm`] may have beside the usual. The default is PyTorch's `nn.LSTM`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,7 +102,7 @@ impl Lstm {
     }
 
     /// i, g, o, and f unless it is coupled.
-    fn gates(&self) -> usize {
+    fn gate_count(&self) -> usize {
         if self.options.coupled { 3 } else { 4 }
     }
 
@@ -126,7 +127,7 @@ impl Cell for Lstm {
         if let Some(normed) = self.normed() {
             return normed.shape(self.input_size, self.options.biases);
         }
-        let rows = self.gates() * self.hidden_size;
+        let rows = self.gate_count() * self.hidden_size;
         CellShape {
             input_size: self.input_size,
             hidden_size: self.options.proj_size.unwrap_or(self.hidden_size),
@@ -146,7 +147,7 @@ impl Cell for Lstm {
         if let Some(normed) = self.normed() {
             return vec![normed.input_map()];
         }
-        let (rows, inner) = (self.gates() * self.hidden_size, self.inner_size());
+        let (rows, inner) = (self.gate_count() * self.hidden_size, self.inner_size());
         vec![RowMap { weight: 0..rows, tape: inner..inner + rows }]
     }
 
@@ -188,6 +189,21 @@ impl Cell for Lstm {
 
     fn bias_rows(&self) -> Option<Range<usize>> {
         self.normed().map(|normed| normed.gates())
+    }
+
+    fn gates(&self) -> Vec<Gate> {
+        let (size, first) = (self.hidden_size, self.inner_size());
+        let rows = |block: usize| first + block * size..first + (block + 1) * size;
+        match self.options.coupled {
+            false => vec![
+                Gate::new("input", rows(0)),
+                Gate::keeping("forget", rows(1), Keeps::Value),
+                Gate::new("output", rows(3)),
+            ],
+            true => {
+                vec![Gate::keeping("input", rows(0), Keeps::Rest), Gate::new("output", rows(2))]
+            }
+        }
     }
 
     fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::Gate;
 use crate::cell::{Cell, CellShape, NormSum, Peephole, Phase, RecurrentWeight, RowMap, Target};
 
 /// The sizes and lists of a [`Cell`]. Whoever needs them at every pass keeps this: a list that is
@@ -20,6 +21,10 @@ pub struct CellPlan {
     pub norm_sums: Vec<NormSum>,
     /// Which rows of `bias_ih`, and which of `bias_hh`, go to which rows of the tape.
     pub bias_maps: [Vec<RowMap>; 2],
+    /// [`Cell::gates`].
+    pub gates: Vec<Gate>,
+    /// [`Cell::rectified`].
+    pub rectified: Range<usize>,
 }
 
 impl CellPlan {
@@ -46,6 +51,8 @@ impl CellPlan {
             peepholes: cell.peepholes(),
             norm_sums: cell.norm_sums(),
             bias_maps,
+            gates: cell.gates(),
+            rectified: cell.rectified(),
         }
     }
 

@@ -7,6 +7,8 @@
 //! Without an activation (identity) the network is linear in time, and gradients vanish or explode
 //! all the same: they are multiplied with `W_hh^T` at every step.
 
+use std::ops::Range;
+
 use recurrent_kernels::{Level, Real, Vectorized};
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +111,13 @@ impl Cell for Rnn {
             Nonlinearity::Relu => clip.slope::<Relu, T>(h),
             Nonlinearity::Identity => clip.slope::<Identity, T>(h),
         }))
+    }
+
+    fn rectified(&self) -> Range<usize> {
+        match self.nonlinearity {
+            Nonlinearity::Relu => 0..self.hidden_size,
+            Nonlinearity::Tanh | Nonlinearity::Identity => 0..0,
+        }
     }
 
     fn pointwise<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {

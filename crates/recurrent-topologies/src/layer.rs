@@ -25,7 +25,7 @@ use crate::direction::Before;
 use crate::regularization::WeightMasks;
 use crate::tape::DirectionTape;
 use crate::zoneout::Zoneout;
-use crate::{Direction, LayerState, Lengths, Observation, Probe};
+use crate::{Direction, LayerState, Lengths, Observation, Probe, Undone};
 
 /// Fewer sequences than this are not worth a thread of their own.
 const LEAST_SEQUENCES: usize = 4;
@@ -201,6 +201,7 @@ impl<T: Real> DirectionTape<T> {
         let Pass { compute, cell, lengths, initial, direction, zoneout } = pass;
         let offsets = lengths.offsets();
         let (packed, afresh) = (&self.packed_backward, &self.afresh);
+        let plan = &self.plan;
         let h = Panels::new(h.as_ref(), offsets);
         let c = Panels::new(self.c.as_ref(), offsets);
         let state = |panel: usize, places: Range<usize>| StateRef {
@@ -234,10 +235,15 @@ impl<T: Real> DirectionTape<T> {
             let sequences = gates.sequences();
             direction.for_steps_back(steps.clone(), |t| {
                 let width = gates.panel(t).columns();
+                if width == 0 {
+                    // All of these sequences have ended before.
+                    return;
+                }
                 let places = sequences.start..sequences.start + width;
                 probe.observe(Observation {
                     layer,
                     direction,
+                    plan,
                     t,
                     sequences: places.clone(),
                     tape: gates.panel(t).as_ref(),
@@ -247,7 +253,7 @@ impl<T: Real> DirectionTape<T> {
                 });
                 direction.for_segments(lengths, t, places, |places, before| {
                     let own = places.start - sequences.start..places.end - sequences.start;
-                    let tape = gates.panel(t).columns_range(own.clone());
+                    let mut tape = gates.panel(t).columns_range(own.clone());
                     let next = StateRef {
                         h: h.panel(t, places.clone()).rows_range(rows.clone()),
                         c: given.panel(t, places.clone()),
@@ -267,39 +273,57 @@ impl<T: Real> DirectionTape<T> {
                             zoneout.backward(t, sequences, given, kept);
                         }
                         let (d_h, moved) = (d_h.as_ref(), d_c.reborrow());
+                        let gates = tape.reborrow();
                         packed.backward(
-                            compute, cell, tape, previous, next, d_h, moved, d_previous, d_inner,
+                            compute, cell, gates, previous, next, d_h, moved, d_previous, d_inner,
                         );
                         if zoneout.is_some() {
                             d_c.add(d_c_kept.as_ref());
                         }
                     };
-                    match before {
+                    let undone = places.clone();
+                    let previous_h = match before {
                         Before::Panel(panel) => {
                             let previous = state(panel, places);
                             let (d_previous, d_h) = d_h.two_panels(panel, t);
                             let d_previous = d_previous.rows_range(rows.clone());
                             let d_previous = d_previous.columns_range(own.clone());
                             let d_h = d_h.rows_range(rows.clone()).columns_range(own);
+                            let seen = previous.h;
                             step(previous, d_h, d_c, d_previous);
+                            seen
                         }
                         Before::Initial => {
                             let previous = state_at(initial, places);
                             let d_previous = d_h_0.reborrow().columns_range(own.clone());
                             let d_h = d_h.panel(t).rows_range(rows.clone()).columns_range(own);
+                            let seen = previous.h;
                             step(previous, d_h, d_c, d_previous);
+                            seen
                         }
                         Before::Afresh => {
                             let previous = state_at(afresh, places);
                             let d_previous = d_afresh_h.reborrow().columns_range(own.clone());
                             let d_h =
                                 d_h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
+                            let seen = previous.h;
                             step(previous, d_h, d_c.reborrow(), d_previous);
                             // The document before has nothing to do with this one.
                             d_afresh_c.reborrow().columns_range(own).add(d_c.as_ref());
                             d_c.fill(T::ZERO);
+                            seen
                         }
-                    }
+                    };
+                    let tape = tape.as_ref();
+                    probe.observe_undone(Undone {
+                        layer,
+                        direction,
+                        plan,
+                        t,
+                        sequences: undone,
+                        tape,
+                        previous_h,
+                    });
                 });
             });
         });

@@ -21,10 +21,26 @@ mod state;
 pub use state::{LayerState, State};
 
 mod probe;
-pub use probe::{Observation, Probe};
+pub use probe::{Observation, Probe, Undone};
 
 mod gradient_norms;
 pub use gradient_norms::GradientNorms;
+
+mod by_cell;
+
+mod gradient_profile;
+pub use gradient_profile::{CellProfile, GradientProfile};
+
+mod gate_statistics;
+pub use gate_statistics::{CellGates, GATE_BINS, GateHistogram, GateStatistics};
+
+mod weight_contributions;
+pub use weight_contributions::WeightContributions;
+
+mod singular_value;
+
+mod state_jacobian;
+pub use state_jacobian::StateJacobian;
 
 mod layer;
 pub use layer::{Input, InputGradient};

@@ -138,6 +138,21 @@ impl ManyToMany {
         self.stack().zero_state(batch)
     }
 
+    /// What the first layer reads, as columns, for who runs the [`stack`](Self::stack) alone: the
+    /// vectors of tokens, or what is given.
+    ///
+    /// # Panics
+    /// If the parameters are another model's, or `reading` is not what the model reads.
+    #[track_caller]
+    pub fn input_vectors<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        reading: Reading<'_, T>,
+    ) -> Matrix<T> {
+        parameters.assert_layout(&self.layout);
+        self.reader.vectors(parameters, reading)
+    }
+
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given
     /// ([`initialize::forget_bias`]), the rest by PyTorch's defaults.
     ///

@@ -3,16 +3,20 @@
 
 use std::ops::Range;
 
+use recurrent_cells::CellPlan;
 use recurrent_kernels::{Columns, Real};
 
 use crate::Direction;
 
 /// What a probe sees of one step of one layer, just before the step is undone.
+#[derive(Clone)]
 pub struct Observation<'a, T> {
     /// Which layer, 0 first.
     pub layer: usize,
     /// Which way the layer reads here.
     pub direction: Direction,
+    /// What the cell says of itself: where its gates lie on the tape.
+    pub plan: &'a CellPlan,
     /// Which step.
     pub t: usize,
     /// Which sequences, by column of panel 0 (`Lengths::order` names the caller's).
@@ -29,16 +33,72 @@ pub struct Observation<'a, T> {
     pub d_c: Columns<'a, T>,
 }
 
+/// What a probe sees of one step of one layer for some sequences, just after the step was undone.
+#[derive(Clone)]
+pub struct Undone<'a, T> {
+    /// Which layer, 0 first.
+    pub layer: usize,
+    /// Which way the layer reads here.
+    pub direction: Direction,
+    /// What the cell says of itself: which rows of the tape came from which product.
+    pub plan: &'a CellPlan,
+    /// Which step.
+    pub t: usize,
+    /// Which sequences, by column of panel 0.
+    pub sequences: Range<usize>,
+    /// What backward left on the tape: the gradients of pre-activations. Inner rows are as forward
+    /// left them.
+    pub tape: Columns<'a, T>,
+    /// h before the step, in the direction's own order.
+    pub previous_h: Columns<'a, T>,
+}
+
 /// Looks on while gradients flow back. Threads call it at the same time, each for its own
 /// sequences. `()` is the probe that does nothing.
 pub trait Probe<T: Real>: Sync {
     /// Called once for each layer, direction, step and range of sequences, before the step is undone.
+    /// No range is empty.
     fn observe(&self, observation: Observation<'_, T>);
+
+    /// Called after a step was undone, with the sequences of one [`observe`](Self::observe) in one or
+    /// more ranges. Most probes do not ask.
+    #[inline(always)]
+    fn observe_undone(&self, _: Undone<'_, T>) {}
 }
 
 impl<T: Real> Probe<T> for () {
     #[inline(always)]
     fn observe(&self, _: Observation<'_, T>) {}
+}
+
+/// Looks on if it is there.
+impl<T: Real, P: Probe<T>> Probe<T> for Option<&P> {
+    #[inline(always)]
+    fn observe(&self, observation: Observation<'_, T>) {
+        if let Some(probe) = self {
+            probe.observe(observation);
+        }
+    }
+
+    #[inline(always)]
+    fn observe_undone(&self, undone: Undone<'_, T>) {
+        if let Some(probe) = self {
+            probe.observe_undone(undone);
+        }
+    }
+}
+
+/// Both look on, one after the other.
+impl<T: Real, A: Probe<T>, B: Probe<T>> Probe<T> for (A, B) {
+    fn observe(&self, observation: Observation<'_, T>) {
+        self.0.observe(observation.clone());
+        self.1.observe(observation);
+    }
+
+    fn observe_undone(&self, undone: Undone<'_, T>) {
+        self.0.observe_undone(undone.clone());
+        self.1.observe_undone(undone);
+    }
 }
 
 /// Shows a probe the decoder's layers above the encoder's, of which there are `layers`.
@@ -51,5 +111,10 @@ impl<T: Real, P: Probe<T>> Probe<T> for Above<'_, P> {
     fn observe(&self, observation: Observation<'_, T>) {
         let layer = observation.layer + self.layers;
         self.probe.observe(Observation { layer, ..observation });
+    }
+
+    fn observe_undone(&self, undone: Undone<'_, T>) {
+        let layer = undone.layer + self.layers;
+        self.probe.observe_undone(Undone { layer, ..undone });
     }
 }

@@ -4,7 +4,7 @@
 use recurrent_cells::initialize::{self, Initialization, InitializationError};
 use recurrent_cells::{AnyCell, Layout, Parameters};
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{Compute, Real};
+use recurrent_kernels::{Compute, Matrix, Real};
 
 use crate::stepwise::Reversed;
 use crate::{
@@ -107,6 +107,22 @@ impl Reader {
             initialize::embedding(generator, parameters, embedding);
         }
         self.stack.initialize(generator, parameters, initialization, forget_bias)
+    }
+
+    /// What the first layer reads, as columns: the vectors of tokens, or what is given.
+    #[track_caller]
+    pub(crate) fn vectors<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        reading: Reading<'_, T>,
+    ) -> Matrix<T> {
+        self.input.check(reading);
+        let mut x = Matrix::zeros(self.input.config().size(), reading.columns());
+        match reading {
+            Reading::Tokens(tokens) => self.input.write(parameters, tokens, None, x.as_mut()),
+            Reading::Vectors(vectors) => x.as_mut().copy_from(vectors),
+        }
+        x
     }
 
     /// Reads a batch, of which nothing but the input enters the stack.

@@ -93,6 +93,16 @@ impl SequenceEncoder {
         self.stack().output_size()
     }
 
+    /// What the first layer reads, as columns.
+    #[track_caller]
+    pub(crate) fn input_vectors<T: Real>(
+        &self,
+        parameters: &Parameters<T>,
+        reading: Reading<'_, T>,
+    ) -> Matrix<T> {
+        self.reader.vectors(parameters, reading)
+    }
+
     /// Fresh parameters: cells by `initialization`, then with this forget bias if one is given, an
     /// embedding by PyTorch's default.
     ///

@@ -1,6 +1,6 @@
 //! Layers upon layers: what a stack of cells is made of, and the state that it begins from.
 
-use recurrent_cells::{Cell, CellPlan, CellSlots, Form, Layout, Parameters, Slot};
+use recurrent_cells::{Cell, CellPlan, CellShape, CellSlots, Form, Layout, Parameters, Slot};
 use recurrent_kernels::{Columns, ColumnsMut, Matrix, Real};
 
 use crate::direction::suffix;
@@ -133,6 +133,19 @@ impl<C: Cell> Stack<C> {
     /// directions forward first.
     pub fn cells(&self) -> impl Iterator<Item = (&C, &CellSlots)> {
         self.layers.iter().flatten().map(|own| (&own.cell, &own.slots))
+    }
+
+    /// Where a [`State`] has the cell of this layer and direction, if there is one.
+    pub fn place(&self, layer: usize, direction: Direction) -> Option<usize> {
+        let cells = self.layers.get(layer)?;
+        let at = cells.iter().position(|own| own.direction == direction)?;
+        Some(layer * cells.len() + at)
+    }
+
+    /// The sizes of the cell of this layer and direction, if there is one.
+    pub fn shape(&self, layer: usize, direction: Direction) -> Option<CellShape> {
+        let cell = self.layers.get(layer)?.iter().find(|own| own.direction == direction)?;
+        Some(cell.plan.shape)
     }
 
     /// Rows of what the last layer gives: `hidden_size`, or twice that with two directions.

@@ -21,7 +21,7 @@ impl Probe<f64> for Record {
         let copy = |block: recurrent_kernels::Columns<'_, f64>| {
             (0..block.columns()).flat_map(|j| block.column(j).to_vec()).collect::<Vec<_>>()
         };
-        let Observation { layer, direction, t, sequences, tape, c, d_h, d_c } = seen;
+        let Observation { layer, direction, t, sequences, tape, c, d_h, d_c, .. } = seen;
         let layer = 2 * layer + usize::from(direction == Direction::Reverse);
         assert_eq!([tape.columns(), c.columns(), d_h.columns()], [sequences.len(); 3]);
         let line = (layer, t, sequences.start, copy(tape), copy(d_h), copy(d_c));

@@ -66,6 +66,8 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// The gradients were clipped, by value or by norm.
     pub clipped: bool,
+    /// The global norm of the gradients that the optimiser took: after clipping.
+    pub clipped_norm: f64,
 }
 
 /// A model in training: parameters, gradients, an optimiser, and the number of steps taken.
@@ -157,14 +159,17 @@ where
         }
         let mut clipped =
             config.clip_value.is_some_and(|most| clip_by_value(compute, gradients, most));
-        if let Some(most) = config.clip_norm {
-            let norm = if clipped { global_norm(compute, gradients) } else { gradient_norm };
-            clipped |= limit_norm(compute, gradients, norm, most);
+        let mut clipped_norm =
+            if clipped { global_norm(compute, gradients) } else { gradient_norm };
+        if let Some(most) = config.clip_norm
+            && limit_norm(compute, gradients, clipped_norm, most)
+        {
+            (clipped, clipped_norm) = (true, most);
         }
         optimizer.step(compute, parameters, gradients, learning_rate, step);
         objective.commit();
         *steps = step;
-        Ok(StepReport { step, loss, learning_rate, gradient_norm, clipped })
+        Ok(StepReport { step, loss, learning_rate, gradient_norm, clipped, clipped_norm })
     }
 
     /// Takes a loss on held-out data into account, measured with

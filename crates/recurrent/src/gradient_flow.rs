@@ -1,30 +1,76 @@
-//! How far the loss of a step reaches back through time, in a model that predicts at every step.
+//! How far the loss of a step reaches back through time.
 //!
 //! With shared weights the gradient of the loss of step t with respect to the state of step t - k
 //! is a product of k Jacobians, so it vanishes or explodes with the lag k unless the cell keeps it
 //! (Hochreiter 1991; Bengio, Simard and Frasconi 1994; Pascanu, Mikolov and Bengio 2013). Here it is
-//! measured, not estimated: one backward pass over copies of a text, of which each has the loss of
-//! one step alone.
+//! measured, not estimated: one backward pass over sequences of which each has the loss of one step
+//! alone. Beside it stand what explains it: what each lag says to the recurrent weight, by how much
+//! the steps' Jacobians stretch at most, and what the gates do.
 
-use recurrent_cells::{Cell, Parameters};
-use recurrent_kernels::{Compute, loss};
+use recurrent_cells::{AnyCell, Parameters};
+use recurrent_kernels::{Columns, Compute, Matrix};
 use recurrent_topologies::{
-    Direction, GradientNorms, Lengths, ManyToMany, ManyToManyTape, Reading,
+    CellGates, Direction, GateStatistics, GradientNorms, Lengths, Stack, StateJacobian,
+    WeightContributions,
 };
 use serde::Serialize;
 
-/// The losses that are followed back: the steps behind the first `lag` of the text.
+use crate::gradient_watch::WatchedGate;
+
+mod text;
+pub use text::{TooShort, gradient_flow};
+
+mod examples;
+pub use examples::{
+    Chosen, NoneIsSoLong, choose_examples, gradient_flow_of_labels, gradient_flow_of_tags,
+};
+
+/// The losses that are followed back, at most.
 pub const LOSSES: usize = 32;
 
-/// What reaches one layer.
+/// The longest lag that is followed where none is asked for.
+pub const USUAL_LAG: usize = 100;
+
+/// States of more numbers than this have no Jacobian here: it would take minutes.
+pub const MOST_STATE: usize = 512;
+
+/// What reaches one cell: a layer, in one direction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerFlow {
     /// Which layer, 0 first.
     pub layer: usize,
+    /// It reads from the end: a lag goes to later steps.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reverse: bool,
     /// By lag k from 0: the median over the losses of the norm of dL_t/dh_{t-k}.
     pub h: Vec<f64>,
     /// The same of dL_t/dc_{t-k}, what reaches c through c itself; none in cells without c.
     pub c: Option<Vec<f64>>,
+    /// By lag: the norm of what all losses together say to `weight_hh` at that lag
+    /// ([`WeightContributions`]).
+    pub weight_hh: Vec<f64>,
+    /// By how much the steps' Jacobians stretch, at some lags; none if the state has more than
+    /// [`MOST_STATE`] numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jacobian: Option<Vec<Stretch>>,
+    /// Where the gates' values lie over the sequences that were read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<WatchedGate>,
+    /// The half-life of every unit in steps ([`CellGates::half_lives`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_lives: Option<Vec<f64>>,
+    /// Units that were always 0, in a cell whose units can be dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead: Option<Vec<usize>>,
+}
+
+/// By how much some steps can stretch a gradient at most.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Stretch {
+    /// How many steps.
+    pub lag: usize,
+    /// The largest singular value of the product of their Jacobians ([`StateJacobian`]).
+    pub singular_value: f64,
 }
 
 impl LayerFlow {
@@ -36,119 +82,102 @@ impl LayerFlow {
     }
 }
 
-/// A text that is too short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a lag of {lag} steps needs a text of at least {} tokens; there are {tokens}", lag + 2)]
-pub struct TooShort {
-    /// The lag that was asked for.
-    pub lag: usize,
-    /// The text's tokens.
-    pub tokens: usize,
+/// The lags that a person is shown, up to the longest.
+pub fn shown_lags(longest: usize) -> Vec<usize> {
+    let usual = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+    usual.into_iter().filter(|&lag| lag < longest).chain([longest]).collect()
 }
 
-/// Follows the losses of up to [`LOSSES`] steps at the beginning of `text` back through `lag` steps.
-///
-/// # Errors
-/// [`TooShort`] if there are not `lag` + 2 tokens.
-///
-/// # Panics
-/// If `lag` is 0, the parameters are another model's, a token is outside its vocabulary, or the
-/// model reads vectors or both ways.
-pub fn gradient_flow(
-    model: &ManyToMany,
+/// The probes of one backward pass.
+type Probes = ((GradientNorms, WeightContributions<f32>), GateStatistics);
+
+/// Sequences of which each has the loss of one step alone.
+struct Followed<'a> {
+    stack: &'a Stack<AnyCell>,
+    lengths: &'a Lengths,
+    /// The step of each sequence's loss, at least `lag` steps behind the first that the direction
+    /// takes.
+    losses: &'a [usize],
+    lag: usize,
+    direction: Direction,
+}
+
+impl Followed<'_> {
+    /// What reaches the cells that read in this direction; `undo` goes forward and back again with
+    /// the probes. Jacobians are left out.
+    fn flow(&self, undo: impl FnOnce(&Probes)) -> Vec<LayerFlow> {
+        let Followed { stack, lengths, losses, lag, direction } = *self;
+        let norms = GradientNorms::new(stack, lengths);
+        let contributions = WeightContributions::new(lengths, losses);
+        let probes = ((norms, contributions), GateStatistics::new());
+        undo(&probes);
+        let ((norms, contributions), statistics) = probes;
+
+        let median_by_lag = |norm: &dyn Fn(usize, usize) -> f64| {
+            let of_lag = |k: usize| {
+                let step = |t: usize| match direction {
+                    Direction::Forward => t - k,
+                    Direction::Reverse => t + k,
+                };
+                median(losses.iter().enumerate().map(|(j, &t)| norm(j, step(t))).collect())
+            };
+            (0..=lag).map(of_lag).collect::<Vec<f64>>()
+        };
+        let own = statistics.cells().into_iter().filter(|cell| cell.direction == direction);
+        let flow = |CellGates { layer, gates, half_lives, dead, .. }: CellGates| {
+            let has_c = stack.shape(layer, direction).is_some_and(|shape| shape.cell_size > 0);
+            let mut weight_hh = contributions.norms(layer, direction);
+            weight_hh.truncate(lag + 1);
+            LayerFlow {
+                layer,
+                reverse: direction == Direction::Reverse,
+                h: median_by_lag(&|j, t| norms.h(layer, direction, j, t)),
+                c: has_c.then(|| median_by_lag(&|j, t| norms.c(layer, direction, j, t))),
+                weight_hh,
+                jacobian: None,
+                gates: gates.iter().map(WatchedGate::of).collect(),
+                half_lives,
+                dead,
+            }
+        };
+        own.map(flow).collect()
+    }
+}
+
+/// Measures the Jacobians of every cell over one sequence, `x`, whose numbers the first layer reads.
+/// In f64: in f32 a product of a hundred steps can be too small for any number but 0.
+fn add_jacobians(
+    flow: &mut [LayerFlow],
+    stack: &Stack<AnyCell>,
     compute: &Compute,
     parameters: &Parameters<f32>,
-    text: &[u32],
-    lag: usize,
-) -> Result<Vec<LayerFlow>, TooShort> {
-    assert!(lag > 0, "a lag of 0 reaches back to no other step");
-    let tokens = text.len();
-    let losses = tokens.saturating_sub(lag + 1).min(LOSSES);
-    if losses == 0 {
-        return Err(TooShort { lag, tokens });
+    x: Columns<'_, f32>,
+    lags: &[usize],
+) {
+    let mut exact = Parameters::<f64>::zeros(parameters.layout().clone());
+    for (exact, &number) in exact.as_mut_slice().iter_mut().zip(parameters.as_slice()) {
+        *exact = f64::from(number);
     }
-    // Copy j has the loss of step lag + j.
-    let lengths = Lengths::equal(losses, lag + losses);
-    let steps = &text[..lengths.steps()];
-    let copies: Vec<u32> = steps.iter().flat_map(|&token| vec![token; losses]).collect();
-    let mut targets = vec![loss::IGNORED; copies.len()];
-    for j in 0..losses {
-        targets[lengths.column(j, lag + j)] = text[lag + j + 1];
+    let x = Matrix::from_fn(x.rows(), x.columns(), |row, t| f64::from(x.column(t)[row]));
+    let initial = stack.initial_state(&exact, 1);
+    for own in flow {
+        let direction = if own.reverse { Direction::Reverse } else { Direction::Forward };
+        let shape = stack.shape(own.layer, direction);
+        let size = shape.map_or(0, |shape| shape.hidden_size + shape.cell_size);
+        if size > MOST_STATE {
+            continue;
+        }
+        let of = (own.layer, direction);
+        let jacobian =
+            StateJacobian::measure(stack, compute, &exact, x.as_ref(), &initial, of, lags);
+        let stretches = lags.iter().zip(jacobian.largest_singular_values());
+        let stretch = |(&lag, singular_value)| Stretch { lag, singular_value };
+        own.jacobian = Some(stretches.map(stretch).collect());
     }
-
-    let (initial, mut tape) = (model.zero_state(losses), ManyToManyTape::default());
-    let reading = Reading::Tokens(&copies);
-    let mut recorded =
-        model.forward(compute, parameters, reading, &initial, &lengths, None, &mut tape);
-    let mut of_columns = vec![0.0; copies.len()];
-    loss::softmax_cross_entropy(compute, recorded.logits_mut(), &targets, 1.0, &mut of_columns);
-    let norms = GradientNorms::new(model.stack(), &lengths);
-    model.backward(recorded, compute, parameters, &mut parameters.zeros_like(), &norms);
-
-    let by_lag = |norm: &dyn Fn(usize, usize) -> f64| {
-        let of_lag = |k: usize| median((0..losses).map(|j| norm(j, lag + j - k)).collect());
-        (0..=lag).map(of_lag).collect::<Vec<f64>>()
-    };
-    let layers = model.stack().cells().enumerate().map(|(layer, (cell, _))| LayerFlow {
-        layer,
-        h: by_lag(&|j, t| norms.h(layer, Direction::Forward, j, t)),
-        c: (cell.shape().cell_size > 0)
-            .then(|| by_lag(&|j, t| norms.c(layer, Direction::Forward, j, t))),
-    });
-    Ok(layers.collect())
 }
 
 /// The middle one; of an even number the lower of the two.
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[(numbers.len() - 1) / 2]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use recurrent_cells::CellKind;
-    use recurrent_topologies::{
-        InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
-    };
-
-    /// h_t = w h_{t-1} + x_t with one unit: each step back multiplies the gradient by w.
-    #[test]
-    fn a_single_identity_unit_has_the_powers_of_its_weight() {
-        let model = ManyToManyConfig {
-            input: InputConfig::Tokens { vocabulary_size: 3, encoding: TokenEncoding::OneHot },
-            stack: StackConfig {
-                cell: CellKind::RnnIdentity,
-                hidden_size: 1,
-                num_layers: 1,
-                bidirectional: false,
-                dropout: 0.0,
-                regularization: Regularization::NONE,
-            },
-            output_size: 3,
-        }
-        .build()
-        .unwrap();
-        let mut parameters = Parameters::zeros(model.layout().clone());
-        parameters.visit_mut(|entry, data| match &*entry.name {
-            name if name.contains("weight_hh") => data.fill(0.5),
-            name if name.contains("readout.weight") => data.copy_from_slice(&[1.0, 2.0, -1.0]),
-            _ => {}
-        });
-        let compute = Compute::sequential();
-        let text = [0, 1, 2, 1, 0, 2, 2, 1];
-        let flow = gradient_flow(&model, &compute, &parameters, &text, 4).unwrap();
-        let [LayerFlow { h, c: None, .. }] = &flow[..] else { panic!("{flow:?}") };
-        assert!(h[0] > 0.0);
-        for (k, norm) in h.iter().enumerate() {
-            let expected = h[0] / f64::from(1_u32 << k);
-            assert!((norm - expected).abs() < 1e-7 * expected, "lag {k}: {norm}, not {expected}");
-        }
-        assert!((flow[0].factor() - 0.5).abs() < 1e-6);
-
-        let short = gradient_flow(&model, &compute, &parameters, &text, 7).unwrap_err();
-        assert_eq!(short, TooShort { lag: 7, tokens: 8 });
-        assert!(short.to_string().contains("at least 9 tokens; there are 8"), "{short}");
-        assert!(gradient_flow(&model, &compute, &parameters, &text, 6).is_ok());
-    }
 }

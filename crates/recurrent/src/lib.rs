@@ -17,6 +17,8 @@ pub mod run;
 
 pub mod gradient_flow;
 
+pub mod gradient_watch;
+
 pub mod truncation;
 
 #[cfg(feature = "cli")]

@@ -254,6 +254,10 @@ pub struct Options {
     /// Keeps so many of the newest checkpoints, beside the best [default: 3]
     #[arg(long, value_name = "COUNT")]
     pub keep_last: Option<usize>,
+    /// Every so many steps writes how gradients flow and what gates do into metrics.jsonl, and every
+    /// clipping [default: never]
+    #[arg(long, value_name = "STEPS")]
+    pub watch_gradients: Option<u64>,
     /// The task that a run's own file names; only to be checked.
     #[arg(skip)]
     pub task: Option<String>,

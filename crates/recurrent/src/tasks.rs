@@ -12,6 +12,7 @@ use recurrent_training::Objective;
 use serde::Serialize;
 
 use crate::data::DataError;
+use crate::gradient_flow::LayerFlow;
 use crate::options::{Options, usage};
 
 /// Does `body` with the type of a task as `T`.
@@ -205,6 +206,25 @@ pub trait Task: Parts + Send + 'static {
         parameters: &Parameters<f32>,
         examples: &Self::Examples,
     ) -> anyhow::Result<Self::Report>;
+
+    /// How far a loss reaches back through time in examples that the model has not learnt from,
+    /// through `lag` steps or as many as the task thinks right: layer by layer.
+    ///
+    /// # Errors
+    /// Wrong usage if a loss has no lag in this task; if no example is as long.
+    fn gradient_flow(
+        &self,
+        _compute: &Compute,
+        _parameters: &Parameters<f32>,
+        _examples: &Self::Examples,
+        _lag: Option<usize>,
+    ) -> anyhow::Result<Vec<LayerFlow>> {
+        let name = Self::NAME;
+        Err(usage(format!(
+            "gradient-flow follows a loss back through the steps of one sequence; in {name} it goes \
+             through more than that; `train {name} --watch-gradients 100` shows what reaches its layers"
+        )))
+    }
 
     /// Puts the tokens of every example in an order of chance, to show what order is worth.
     ///

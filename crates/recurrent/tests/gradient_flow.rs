@@ -47,19 +47,91 @@ fn a_run_is_measured_on_what_it_has_not_learnt_from() {
     let shown = place.done("gradient-flow run --lag 30 --threads 1");
     let heads = shown.lines().next().unwrap();
     assert!(heads.starts_with("lstm, 8 units ") && heads.ends_with(" 20        30"), "{heads}");
-    let rows = ["layer 0, dL/dh", "layer 0, dL/dc", "layer 1, dL/dh", "layer 1, dL/dc"];
+    let rows = ["dL/dh", "dL/dc", "weight_hh", "Jacobian"];
+    let rows = (0..2).flat_map(|layer| rows.map(|row| format!("layer {layer}, {row} ")));
     for (line, row) in shown.lines().skip(1).zip(rows) {
-        assert!(line.trim_start().starts_with(row), "{shown}");
+        assert!(line.trim_start().starts_with(&row), "{shown}");
     }
-    assert!(shown.lines().last().unwrap().contains(" of it is left 30 steps back, "), "{shown}");
+    let said: Vec<&str> = shown.lines().skip(9).collect();
+    assert!(said[0].contains("layer 0: ") && said[0].contains(" of it is left 30 steps back, "));
+    assert!(said[1].contains("layer 0: half-lives of units by their gates: "), "{shown}");
+    assert!(said[2].contains("layer 0: gates below 0.1 and above 0.9: input "), "{shown}");
+    assert_eq!(said.len(), 6, "{shown}");
     assert_eq!(place.done("gradient-flow run --lag 30 --threads 2"), shown);
 
     // 8,000 characters, of which a tenth is held out.
     let refused = place.run("gradient-flow run --lag 5000");
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("a lag of 5000 steps needs a text of at least 5002 tokens"));
-    place.done("train classify --data builtin:labels --epochs 1 --steps 1 --out other");
+}
+
+/// The one line of JSON of a run.
+fn json(place: &Place, arguments: &str) -> Value {
+    serde_json::from_str(&place.done(&format!("gradient-flow {arguments} --json"))).unwrap()
+}
+
+/// Every cell has as many norms as lags, and a Jacobian that begins with that of no step.
+#[track_caller]
+fn assert_whole(flow: &Value, cells: &[(u64, bool)]) {
+    let lag = flow["lag"].as_u64().unwrap() as usize;
+    let found: Vec<(u64, bool)> = flow["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|own| (own["layer"].as_u64().unwrap(), own["reverse"] == true))
+        .collect();
+    assert_eq!(found, cells);
+    for own in flow["layers"].as_array().unwrap() {
+        for name in ["h", "weight_hh"] {
+            let norms = own[name].as_array().unwrap();
+            assert_eq!(norms.len(), lag + 1, "{name}");
+            assert!(norms.iter().all(|norm| norm.as_f64().unwrap() >= 0.0) && norms[0] != 0.0);
+        }
+        let jacobian = own["jacobian"].as_array().unwrap();
+        assert_eq!(jacobian[0]["lag"], 0);
+        assert_eq!(jacobian[0]["singular_value"], 1.0);
+        assert_eq!(jacobian.last().unwrap()["lag"], lag);
+    }
+}
+
+#[test]
+fn sentences_and_labelled_sequences_are_followed_in_both_directions() {
+    let place = Place::new();
+    let small = "--hidden-size 6 --epochs 1 --steps 3 --bidirectional";
+    place.done(&format!("train tag {small} --num-layers 2 --cell gru --out tag"));
+    let flow = json(&place, "tag");
+    assert_whole(&flow, &[(0, false), (0, true), (1, false), (1, true)]);
+    let shown = place.done("gradient-flow tag --lag 3");
+    assert!(
+        shown.contains("  layer 1 reverse, weight_hh ") && shown.contains("update "),
+        "{shown}"
+    );
+    let refused = place.run("gradient-flow tag --lag 1000");
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("1000 steps needs an example of at least 1001 steps"));
+
+    place.done(&format!("train classify {small} --cell rnn-relu --out classify"));
+    assert_whole(&json(&place, "classify --lag 4"), &[(0, false), (0, true)]);
+    let shown = place.done("gradient-flow classify --threads 1");
+    assert!(shown.contains("layer 0: dead units, 0 at every step: "), "{shown}");
+    assert_eq!(place.done("gradient-flow classify --threads 2"), shown);
+    // Series of numbers, seven steps each.
+    let row = |at: usize| format!("s{},{},{}\n", at / 7, ["up", "down"][at / 7 % 2], at * at % 11);
+    let rows: String = (0..30 * 7).map(row).collect();
+    place.write("series.csv", format!("series,label,value\n{rows}"));
+    place.done(&format!("train classify --data series.csv {small} --out series"));
+    assert_whole(&json(&place, "series"), &[(0, false), (0, true)]);
+}
+
+#[test]
+fn what_has_no_lag_is_refused_with_the_reason() {
+    let place = Place::new();
+    place.done("train classify --pool mean --hidden-size 6 --epochs 1 --steps 1 --out mean");
+    let refused = place.run("gradient-flow mean");
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert_one_line(&refused.stderr, "it reads every step at once, and has no lag");
+    place.done("train translate --hidden-size 6 --epochs 1 --steps 1 --out other");
     let refused = place.run("gradient-flow other");
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-    assert_one_line(&refused.stderr, "gradient-flow reads the run of a language-model");
+    assert_one_line(&refused.stderr, "in translate it goes through more than that");
 }

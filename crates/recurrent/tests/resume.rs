@@ -134,7 +134,7 @@ fn holds(
 ) {
     let place = tiny.place();
     let options = format!(
-        "--cell {} {} {} {} --epochs {EPOCHS} --patience 2",
+        "--cell {} {} {} {} --epochs {EPOCHS} --patience 2 --watch-gradients 3",
         cell,
         optimizer,
         SCHEDULES[variant % SCHEDULES.len()],

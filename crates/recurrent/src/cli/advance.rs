@@ -6,6 +6,7 @@ use recurrent_training::{HeldOutReport, StepReport};
 use serde::Serialize;
 
 use super::Task;
+use crate::gradient_watch::{GradientWatch, WatchedCell};
 use crate::run::MetricsLog;
 use crate::tasks::{Data, Report, Training, checkpoint};
 
@@ -21,6 +22,8 @@ pub(super) struct Work<T: Task> {
     /// The held-out loss of the model that is kept as the best; infinite where none is. The lowest
     /// loss of the training may be another: a file can be lost.
     pub(super) best_kept: f64,
+    /// Gradients are watched every so many steps.
+    pub(super) watch_gradients: Option<u64>,
 }
 
 /// What a step did.
@@ -48,8 +51,34 @@ pub(super) struct EpochEnd {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 enum Measured<R> {
-    Step { step: u64, epoch: u64, loss: f64, learning_rate: f64, gradient_norm: f64, clipped: bool },
-    Epoch { step: u64, epoch: u64, train_loss: f64, held_out: R, averaged: bool },
+    Step {
+        step: u64,
+        epoch: u64,
+        loss: f64,
+        learning_rate: f64,
+        gradient_norm: f64,
+        clipped: bool,
+    },
+    Clip {
+        step: u64,
+        epoch: u64,
+        gradient_norm: f64,
+        clipped_norm: f64,
+    },
+    Gradients {
+        step: u64,
+        epoch: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gradient_norm: Option<f64>,
+        cells: Vec<WatchedCell>,
+    },
+    Epoch {
+        step: u64,
+        epoch: u64,
+        train_loss: f64,
+        held_out: R,
+        averaged: bool,
+    },
 }
 
 impl<T: Task> Work<T> {
@@ -59,7 +88,17 @@ impl<T: Task> Work<T> {
     /// If the training went wrong for good, or the held-out data cannot be evaluated.
     pub(super) fn advance(&mut self) -> anyhow::Result<Advance> {
         let epoch = self.training.epoch();
-        let step = self.training.step(&self.data.train)?;
+        let next = self.training.trainer.steps() + 1;
+        let is_watched = self.watch_gradients.is_some_and(|every| next.is_multiple_of(every));
+        let watch = is_watched.then(GradientWatch::new);
+        let step = match self.training.step(&self.data.train, watch.as_ref()) {
+            Ok(step) => step,
+            Err(error) => {
+                // What the step saw that ended the run is the most worth knowing.
+                self.write_gradients(next, epoch, None, watch)?;
+                return Err(error.into());
+            }
+        };
         if step.step.is_multiple_of(MEASURE_EVERY) {
             self.metrics.write(&Measured::<T::Report>::Step {
                 step: step.step,
@@ -70,6 +109,8 @@ impl<T: Task> Work<T> {
                 clipped: step.clipped,
             })?;
         }
+        self.write_clipping(&step, epoch)?;
+        self.write_gradients(step.step, epoch, Some(step.gradient_norm), watch)?;
         let ended = match self.training.at_epoch_end() {
             true => Some(self.end_epoch(epoch)?),
             false => None,
@@ -77,8 +118,34 @@ impl<T: Task> Work<T> {
         Ok(Advance { step, epoch, ended })
     }
 
+    /// Logs every clipping while gradients are watched.
+    fn write_clipping(&mut self, report: &StepReport, epoch: u64) -> anyhow::Result<()> {
+        let &StepReport { step, gradient_norm, clipped_norm, clipped, .. } = report;
+        if self.watch_gradients.is_some() && clipped {
+            let line = Measured::<T::Report>::Clip { step, epoch, gradient_norm, clipped_norm };
+            self.metrics.write(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Logs what a step's watch saw.
+    fn write_gradients(
+        &mut self,
+        step: u64,
+        epoch: u64,
+        gradient_norm: Option<f64>,
+        watch: Option<GradientWatch>,
+    ) -> anyhow::Result<()> {
+        if let Some(watch) = watch {
+            let cells = watch.cells();
+            let line = Measured::<T::Report>::Gradients { step, epoch, gradient_norm, cells };
+            self.metrics.write(&line)?;
+        }
+        Ok(())
+    }
+
     fn end_epoch(&mut self, epoch: u64) -> anyhow::Result<EpochEnd> {
-        let Work { data, training, metrics, compute, best_kept } = self;
+        let Work { data, training, metrics, compute, best_kept, .. } = self;
         let parameters = training.trainer.evaluation_parameters();
         let held_out = training.task.evaluate(compute, parameters, &data.held_out)?;
         let (held_out_loss, headline) = (held_out.loss(), held_out.headline());

@@ -3,35 +3,31 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use recurrent_cells::{CellKind, Parameters};
 use serde_json::json;
 
 use super::evaluate::load_model;
 use super::resume::{run_data, run_task};
-use super::{Options, Outcome, Task, TaskName, print_line, remark, usage};
-use crate::gradient_flow::{LayerFlow, gradient_flow};
+use super::{Options, Outcome, Task, print_line, remark, with_task};
+use crate::gradient_flow::{LayerFlow, MOST_STATE, Stretch, shown_lags};
+use crate::gradient_watch::{WatchedGate, quartiles};
 use crate::options::compute;
 use crate::run::RunFolder;
-use crate::tasks::{LanguageModel, Parts, Training};
+use crate::tasks::{LanguageModel, TaskSettings, Training};
 
-/// The lags that are shown, up to the one that is asked for.
-const SHOWN: [usize; 12] = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
 /// Tapes of every step are kept: more need memory that nobody wants to give.
 const MOST_LAG: u64 = 10_000;
-/// Tokens that the largest lag needs, and more.
-const MOST_READ: usize = 2 * MOST_LAG as usize;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The folder of a language model's run, whose held-out text is read [default: fresh models of
-    /// all five cells, on built-in text]
+    /// The folder of a run (language-model, tag, classify), whose held-out part is read [default:
+    /// fresh models of all five cells, on built-in text]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Steps to follow the losses back
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MOST_LAG))]
-    lag: u64,
+    /// Steps to follow the losses back [default: 100, or as many as most examples have]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..=MOST_LAG))]
+    lag: Option<u64>,
     /// Units of the fresh models [default: 64]
     #[arg(long, value_name = "UNITS", conflicts_with = "run")]
     hidden_size: Option<usize>,
@@ -54,31 +50,36 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> {
-    match &arguments.run {
-        Some(run) => of_run(&RunFolder::open(run)?, &arguments, quiet)?,
-        None => of_fresh(&arguments, quiet)?,
-    }
+    let Some(run) = &arguments.run else {
+        of_fresh(&arguments, quiet)?;
+        return Ok(Outcome::Done);
+    };
+    let folder = RunFolder::open(run)?;
+    let options = Options::read(&folder.config())?;
+    with_task!(run_task(&folder, &options)?, T => of_run::<T>(&folder, &options, &arguments, quiet))?;
     Ok(Outcome::Done)
 }
 
-fn of_run(folder: &RunFolder, arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
-    let options = Options::read(&folder.config())?;
-    let name = run_task(folder, &options)?;
-    if !matches!(name, TaskName::LanguageModel) {
-        bail!(usage(format!(
-            "{}: gradient-flow reads the run of a language-model, which has a loss at every step",
-            folder.path().display()
-        )));
-    }
-    let (found, task, parameters) = load_model::<LanguageModel>(folder)?;
-    let data = run_data::<LanguageModel>(folder, &options, task.current(), task.codec().clone())?;
-    remark(quiet, found.path.display());
-    show(&task, &parameters, &data.held_out.beginning(MOST_READ)?, arguments)
+/// What the rows are, for who has not met them.
+const LEGEND: &str = "columns: steps back in time; dL/dh, dL/dc: what is left of a loss in the state; \
+                      weight_hh: what the losses add there to its gradient; Jacobian: by how much \
+                      so many steps can stretch a gradient";
+
+fn of_run<T: Task>(
+    folder: &RunFolder,
+    options: &Options,
+    arguments: &Arguments,
+    quiet: bool,
+) -> anyhow::Result<()> {
+    let (found, task, parameters) = load_model::<T>(folder)?;
+    let data = run_data::<T>(folder, options, task.current(), task.codec().clone())?;
+    let file = found.path.display().to_string();
+    show(&task, &parameters, &data.held_out, arguments, (quiet, Some(&file)))
 }
 
 fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
     remark(quiet, "fresh models of every cell on built-in text; give a RUN for a trained one");
-    for cell in CellKind::ALL {
+    for (number, cell) in CellKind::ALL.into_iter().enumerate() {
         let options = Options {
             cell: Some(cell),
             hidden_size: arguments.hidden_size.or(Some(64)),
@@ -94,22 +95,27 @@ fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
         let training =
             Training::<LanguageModel>::new(settings, compute, &data).map_err(anyhow::Error::msg)?;
         let parameters = training.trainer.parameters();
-        show(&training.task, parameters, &data.held_out.beginning(MOST_READ)?, arguments)?;
+        show(&training.task, parameters, &data.held_out, arguments, (quiet || number > 0, None))?;
     }
     Ok(())
 }
 
-/// Measures and prints.
-fn show(
-    task: &LanguageModel,
+/// Measures and prints; `file` is where the model is from.
+fn show<T: Task>(
+    task: &T,
     parameters: &Parameters<f32>,
-    text: &[u32],
+    examples: &T::Examples,
     arguments: &Arguments,
+    (quiet, file): (bool, Option<&str>),
 ) -> anyhow::Result<()> {
-    let (compute, lag) = (compute(arguments.threads)?, arguments.lag as usize);
-    let flow = gradient_flow(task.model(), &compute, parameters, text, lag)
-        .context("--lag, or the text that is held out")?;
-    let network = &task.model().config().stack;
+    let compute = compute(arguments.threads)?;
+    let lag = arguments.lag.map(|lag| lag as usize);
+    let flow = task.gradient_flow(&compute, parameters, examples, lag)?;
+    if let Some(file) = file {
+        remark(quiet, file);
+    }
+    let lag = flow.first().map_or(0, |own| own.h.len() - 1);
+    let network = task.current().network();
     let (cell, units) = (network.cell.name(), network.hidden_size);
     if arguments.json {
         return print_line(json!({
@@ -119,36 +125,84 @@ fn show(
             "layers": flow,
         }));
     }
-    let mut shown: Vec<usize> = SHOWN.into_iter().filter(|&shown| shown < lag).collect();
-    shown.push(lag);
+    remark(quiet, LEGEND);
+    let shown = shown_lags(lag);
+    // Room for the longest name.
+    let width = if flow.iter().any(|own| own.reverse) { 32 } else { 24 };
     let heads: String = shown.iter().map(|lag| format!("{lag:>10}")).collect();
-    print_line(format!("{:24}{heads}", format!("{cell}, {units} units")))?;
-    for LayerFlow { layer, h, c } in &flow {
-        let row = |name: &str, norms: &[f64]| {
-            let norms: String = shown.iter().map(|&k| format!("{:>10.1e}", norms[k])).collect();
-            print_line(format!("{:24}{norms}", format!("  layer {layer}, {name}")))
-        };
-        row("dL/dh", h)?;
-        if let Some(c) = c {
-            row("dL/dc", c)?;
+    print_line(format!("{:width$}{heads}", format!("{cell}, {units} units")))?;
+    for own in &flow {
+        for (name, numbers) in rows(own, &shown) {
+            let numbers: String = numbers.iter().map(|norm| format!("{norm:>10.1e}")).collect();
+            print_line(format!("{:width$}{numbers}", format!("  {}, {name}", name_cell(own))))?;
         }
     }
-    for layer in &flow {
-        print_line(format!("  layer {}: {}", layer.layer, judge(layer)))?;
+    for own in &flow {
+        for line in judge(own, units) {
+            print_line(format!("  {}: {line}", name_cell(own)))?;
+        }
     }
     Ok(())
 }
 
+fn name_cell(flow: &LayerFlow) -> String {
+    format!("layer {}{}", flow.layer, if flow.reverse { " reverse" } else { "" })
+}
+
+/// The rows of a table, each with its numbers at the lags that are shown.
+fn rows(flow: &LayerFlow, shown: &[usize]) -> Vec<(&'static str, Vec<f64>)> {
+    let at = |norms: &[f64]| shown.iter().map(|&lag| norms[lag]).collect::<Vec<f64>>();
+    let mut rows = vec![("dL/dh", at(&flow.h))];
+    rows.extend(flow.c.as_ref().map(|c| ("dL/dc", at(c))));
+    rows.push(("weight_hh", at(&flow.weight_hh)));
+    let values = |stretches: &Vec<Stretch>| {
+        stretches.iter().map(|stretch| stretch.singular_value).collect::<Vec<f64>>()
+    };
+    rows.extend(flow.jacobian.as_ref().map(|jacobian| ("Jacobian", values(jacobian))));
+    rows
+}
+
 /// What the numbers mean.
-fn judge(flow: &LayerFlow) -> String {
+fn judge(flow: &LayerFlow, units: usize) -> Vec<String> {
     let (lag, factor) = (flow.h.len() - 1, flow.factor());
     let left = flow.h[lag] / flow.h[0];
-    match factor {
+    let mut lines = vec![match factor {
         0.0 => format!("nothing arrives {lag} steps back"),
         _ if left.is_nan() => "no gradient is a number".into(),
         _ if left > 1.0 => {
             format!("{left:.1e} times as much {lag} steps back: it explodes, by {factor:.3} a step")
         }
         _ => format!("{left:.1e} of it is left {lag} steps back, {factor:.3} of it a step"),
+    }];
+    if flow.jacobian.is_none() {
+        lines.push(format!("no Jacobian: its state has more than {MOST_STATE} numbers"));
+    }
+    if let Some(half_lives) = &flow.half_lives {
+        let [shortest, _, median, _, longest] = quartiles(half_lives.clone()).map(steps);
+        lines.push(format!(
+            "half-lives of units by their gates: {shortest} to {longest} steps, half of them below \
+             {median}"
+        ));
+    }
+    if !flow.gates.is_empty() {
+        let share = |gate: &WatchedGate| {
+            let [low, high] = [gate.low, gate.high].map(|share| (100.0 * share).round());
+            format!("{} {low} % and {high} %", gate.name)
+        };
+        let shares: Vec<String> = flow.gates.iter().map(share).collect();
+        lines.push(format!("gates below 0.1 and above 0.9: {}", shares.join(", ")));
+    }
+    if let Some(dead) = &flow.dead {
+        lines.push(format!("dead units, 0 at every step: {} of {units}", dead.len()));
+    }
+    lines
+}
+
+/// A number of steps with two digits or all before the point.
+fn steps(number: f64) -> String {
+    match number {
+        _ if number >= 9.95 => format!("{number:.0}"),
+        _ if number >= 0.095 => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
     }
 }

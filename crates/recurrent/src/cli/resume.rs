@@ -101,7 +101,7 @@ fn resume<T: Task>(
     let data = match arguments.verify {
         None => data,
         Some(steps) => {
-            let data = verify(&folder, &newest, steps, &compute, data)?;
+            let data = verify(&folder, &newest, steps, (&compute, &options), data)?;
             if training.is_over() {
                 return Ok(Outcome::Done);
             }
@@ -138,7 +138,8 @@ fn resume<T: Task>(
         warn(format!("metrics.jsonl lacks {} bytes of what was measured", metrics.missing()));
     }
     let (has_best, best_kept) = (best_kept.is_some(), best_kept.unwrap_or(f64::INFINITY));
-    let work = Work { data, training, metrics, compute, best_kept };
+    let watch_gradients = options.watch_gradients;
+    let work = Work { data, training, metrics, compute, best_kept, watch_gradients };
     let mut run = Run::new(folder, writer, Some(newest.step), work, &options);
     run.has_best = has_best;
     describe(&run, quiet);

@@ -105,7 +105,8 @@ pub(super) fn start<T: Task>(
     let (folder, lock) = RunFolder::create(out, force, &toml::to_string(&options)?)?;
     let metrics = MetricsLog::create(folder.metrics())?;
     let writer = writer(&folder, lock, &options, 0)?;
-    let work = Work { data, training, metrics, compute, best_kept: f64::INFINITY };
+    let (best_kept, watch_gradients) = (f64::INFINITY, options.watch_gradients);
+    let work = Work { data, training, metrics, compute, best_kept, watch_gradients };
     let run = Run::new(folder, writer, None, work, &options);
     describe(&run, quiet);
     for line in remarks(&run.work.training, &options) {

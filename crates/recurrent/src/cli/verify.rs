@@ -7,7 +7,7 @@ use recurrent_checkpoint::{Checkpoint, Data as Values, Found, StoreError};
 use recurrent_kernels::Compute;
 
 use super::advance::Work;
-use super::{Task, print_line, thousands, usage, warn};
+use super::{Options, Task, print_line, thousands, usage, warn};
 use crate::run::{MetricsLog, RunFolder};
 use crate::tasks::checkpoint::{self, Head};
 use crate::tasks::{Data, Training};
@@ -21,7 +21,7 @@ pub(super) fn verify<T: Task>(
     folder: &RunFolder,
     newest: &Found,
     steps: u64,
-    compute: &Compute,
+    (compute, options): (&Compute, &Options),
     data: Data<T>,
 ) -> anyhow::Result<Data<T>> {
     let end = newest.step;
@@ -41,6 +41,7 @@ pub(super) fn verify<T: Task>(
         metrics: MetricsLog::in_memory(),
         compute: compute.clone(),
         best_kept: f64::INFINITY,
+        watch_gradients: options.watch_gradients,
     };
     while work.training.trainer.steps() < end {
         work.advance().with_context(|| format!("replayed from {}", name_step(from)))?;

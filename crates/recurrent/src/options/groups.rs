@@ -49,7 +49,7 @@ pub const LEARNING: &[&str] = &[
     "seed",
 ];
 /// How the program works.
-pub const RUN: &[&str] = &["threads", "checkpoint-every", "keep-last"];
+pub const RUN: &[&str] = &["threads", "checkpoint-every", "keep-last", "watch-gradients"];
 
 /// What a decoder reads while it learns.
 pub const FEEDING: &[&str] = &["feed", "teacher-forcing", "forcing-schedule", "forcing-steps"];

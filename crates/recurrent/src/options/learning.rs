@@ -149,6 +149,9 @@ impl Options {
         if self.checkpoint_every == Some(0) {
             return Err(usage("--checkpoint-every must be at least 1"));
         }
+        if self.watch_gradients == Some(0) {
+            return Err(usage("--watch-gradients must be at least 1"));
+        }
         if self.keep_last == Some(0) {
             return Err(usage(
                 "--keep-last must be at least 1: without a checkpoint no run goes on",

@@ -91,6 +91,7 @@ fn no_option_of_a_file_is_lost() {
         threads: Some(23),
         checkpoint_every: Some(24),
         keep_last: Some(2),
+        watch_gradients: Some(31),
         task: Some("task".into()),
     };
     assert_eq!(Options::default().or(file.clone()).unwrap(), file);

@@ -256,7 +256,7 @@ mod tests {
             let settings = serde_json::from_str(settings).unwrap();
             let compute = Compute::sequential();
             let mut training = Training::<LanguageModel>::new(settings, compute, &data).unwrap();
-            (0..5).for_each(|_| assert!(training.step(&data.train).is_ok()));
+            (0..5).for_each(|_| assert!(training.step(&data.train, None).is_ok()));
             training.best = 1.5;
             training
         };
@@ -278,7 +278,10 @@ mod tests {
         let resumed =
             resume::<LanguageModel>(&checkpoint, settings, Compute::sequential(), &data).unwrap();
         let mut training = resumed.training;
-        assert_eq!(training.step(&data.train).unwrap(), whole.step(&data.train).unwrap());
+        assert_eq!(
+            training.step(&data.train, None).unwrap(),
+            whole.step(&data.train, None).unwrap()
+        );
         assert_eq!(training.trainer.parameters(), whole.trainer.parameters());
         // A loss above the best one is not taken for the first and so for the best.
         assert!(training.trainer.observe_held_out(1.6).out_of_patience);

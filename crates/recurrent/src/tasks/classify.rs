@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Error;
+use anyhow::{Context, Error};
 use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Columns, Compute, loss};
@@ -23,6 +23,7 @@ use super::examples::{
 use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel, require_one_text};
 use crate::data::{DataError, TokenKind};
+use crate::gradient_flow::{Chosen, LayerFlow, choose_examples, gradient_flow_of_labels};
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
 
@@ -234,6 +235,26 @@ impl Task for Classify {
                 fingerprint.number(u64::from(example.label));
             }
         })
+    }
+
+    fn gradient_flow(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &Vec<Example>,
+        lag: Option<usize>,
+    ) -> anyhow::Result<Vec<LayerFlow>> {
+        if self.settings.pool != Pool::Last {
+            return Err(usage(
+                "gradient-flow follows a loss at the end of a sequence; with --pool mean or max it \
+                 reads every step at once, and has no lag",
+            ));
+        }
+        let lengths: Vec<usize> = examples.iter().map(|example| example.steps.count()).collect();
+        let Chosen { examples: chosen, lag } =
+            choose_examples(&lengths, lag).context("--lag, or the examples that are held out")?;
+        let batch = self.batch(examples, &chosen)?;
+        Ok(gradient_flow_of_labels(&self.model, compute, parameters, &batch, lag))
     }
 
     fn describe(&self, data: &Data<Self>) -> String {

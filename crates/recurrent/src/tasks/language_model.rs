@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Error;
+use anyhow::{Context, Error};
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
@@ -30,6 +30,7 @@ use crate::data::{
     Corpus, DataError, Source, StreamedCorpus, StreamedText, TokenKind, TokenText, Vocabulary,
     source,
 };
+use crate::gradient_flow::{self, LayerFlow};
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
 
@@ -256,6 +257,19 @@ impl Task for LanguageModel {
             (TokenText::Streamed(train), _) => train.fingerprint().unwrap_or(0),
             (TokenText::Loaded(_), TokenText::Streamed(_)) => 0,
         }
+    }
+
+    fn gradient_flow(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        text: &TokenText,
+        lag: Option<usize>,
+    ) -> anyhow::Result<Vec<LayerFlow>> {
+        let lag = lag.unwrap_or(gradient_flow::USUAL_LAG);
+        let text = text.beginning(lag + gradient_flow::LOSSES + 1)?;
+        gradient_flow::gradient_flow(&self.model, compute, parameters, &text, lag)
+            .context("--lag, or the text that is held out")
     }
 
     fn describe(&self, data: &Data<Self>) -> String {

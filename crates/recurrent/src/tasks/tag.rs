@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::Error;
+use anyhow::{Context, Error};
 use recurrent_cells::Parameters;
 use recurrent_kernels::random::Generator;
 use recurrent_kernels::{Compute, loss};
@@ -25,6 +25,7 @@ use super::settings::{Learning, Network, Tokens};
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{DataError, Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
+use crate::gradient_flow::{Chosen, LayerFlow, choose_examples, gradient_flow_of_tags};
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
@@ -257,6 +258,25 @@ impl Task for Tag {
                 fingerprint.tokens(&example.tags);
             }
         })
+    }
+
+    fn gradient_flow(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        examples: &Vec<Example>,
+        lag: Option<usize>,
+    ) -> anyhow::Result<Vec<LayerFlow>> {
+        // The loss of a tag that the training never saw is none.
+        let known = |tag: Option<&u32>| tag.is_some_and(|&tag| tag != loss::IGNORED);
+        let ends = |example: &Example| known(example.tags.first()) && known(example.tags.last());
+        let examples: Vec<&Example> = examples.iter().filter(|example| ends(example)).collect();
+        let lengths: Vec<usize> = examples.iter().map(|example| example.tokens.len()).collect();
+        let Chosen { examples: chosen, lag } =
+            choose_examples(&lengths, lag).context("--lag, or the sentences that are held out")?;
+        let sentence = |&at: &usize| (&examples[at].tokens[..], &examples[at].tags[..]);
+        let sentences: Vec<(&[u32], &[u32])> = chosen.iter().map(sentence).collect();
+        Ok(gradient_flow_of_tags(&self.model, compute, parameters, &sentences, lag))
     }
 
     fn describe(&self, data: &Data<Self>) -> String {

@@ -7,6 +7,7 @@ use recurrent_training::{Loss, StepReport, Trainer, TrainingError};
 
 use super::{Data, Task};
 use crate::data::DataError;
+use crate::gradient_watch::GradientWatch;
 
 /// Randomness for different purposes comes from different streams of the seed.
 const INITIALIZATION: u64 = 1;
@@ -129,11 +130,15 @@ impl<T: Task> Training<T> {
         steps > 0 && (steps.is_multiple_of(self.steps_per_epoch) || steps == self.total_steps())
     }
 
-    /// Learns from the next batch of the training part.
+    /// Learns from the next batch of the training part, while `watch` looks on.
     ///
     /// # Errors
     /// [`StepError`] if the training went wrong for good.
-    pub fn step(&mut self, train: &T::Examples) -> Result<StepReport, StepError> {
+    pub fn step(
+        &mut self,
+        train: &T::Examples,
+        watch: Option<&GradientWatch>,
+    ) -> Result<StepReport, StepError> {
         let steps = self.trainer.steps();
         if steps.is_multiple_of(self.steps_per_epoch) {
             self.epoch_loss = Loss::default();
@@ -147,7 +152,7 @@ impl<T: Task> Training<T> {
             let units = index * size..(index * size + size).min(self.units);
             self.task.batch(train, &self.order.0[units])?
         };
-        let report = self.trainer.step(&batch)?;
+        let report = self.trainer.step_with_probe(&batch, &watch)?;
         self.epoch_loss += report.loss;
         let (loss, guessing) = (report.loss.mean(), self.task.guessing_of(&batch));
         if has_exploded(loss, guessing) {

@@ -41,7 +41,7 @@ pub(super) fn learn<T: Task>(options: &Options, settings: &T::Settings, bytes: &
     let mut training = training.unwrap_or_else(|error| panic!("{error}: {codec}"));
     assert!(!training.task.describe(&data).is_empty());
     // What is not finite ends a training with an error.
-    if training.step(&data.train).is_ok() {
+    if training.step(&data.train, None).is_ok() {
         let parameters = training.trainer.parameters();
         let _ = training.task.evaluate(&Compute::sequential(), parameters, &data.held_out);
     }
