@@ -14,7 +14,8 @@ use recurrent_topologies::{
 };
 use recurrent_training::{
     ForecastObjective, Labelled, Loss, ManyToOneObjective, Measured, Objective, OptimizerConfig,
-    RegressionObjective, Schedule, Series, SeriesForecasterObjective, SeriesWindows, Sources, Trainer, TrainerConfig,
+    RegressionObjective, Schedule, Series, SeriesForecasterObjective, SeriesWindows, Sources,
+    Trainer, TrainerConfig,
 };
 
 const TRAINING: TrainerConfig = TrainerConfig {

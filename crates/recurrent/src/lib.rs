@@ -26,6 +26,9 @@ pub mod options;
 pub mod tasks;
 
 #[cfg(feature = "cli")]
+pub mod long_lag;
+
+#[cfg(feature = "cli")]
 pub mod cli;
 
 #[cfg(doctest)]
