@@ -235,7 +235,13 @@ pub(super) fn batch(sequences: &[Sequence]) -> Batch {
             });
             let targets = lengths.arrange(&answers.collect::<Vec<_>>());
             let Sources::Tokens(tokens) = inputs else { unreachable!("tokens in, tokens out") };
-            Batch::EveryStep(Window { tokens, targets, lengths, carries_state: false })
+            Batch::EveryStep(Window {
+                tokens,
+                targets,
+                lengths,
+                carries_state: false,
+                carry_after: None,
+            })
         }
     }
 }

@@ -25,7 +25,7 @@ impl Profile {
             (Problem::Pixels, Profile::Coffee) => &[64],
             (_, Profile::Coffee) => &[30],
             (Problem::Adding, Profile::Night) => &[100, 500],
-            (Problem::CopyMemory, Profile::Night) => &[50],
+            (Problem::CopyMemory, Profile::Night) => &[20],
             (Problem::Pixels, Profile::Night) => &[196],
             (_, Profile::Night) => &[100],
         }
@@ -62,7 +62,10 @@ impl Profile {
             (Problem::Multiplication | Problem::CopyMemory, Profile::Coffee) => 100_000,
             (_, Profile::Coffee) => 50_000,
             (Problem::Multiplication | Problem::TemporalOrder3, Profile::Night) => 500_000,
-            (_, Profile::Night) => 200_000,
+            (Problem::CopyMemory, Profile::Night) => 300_000,
+            // As many as the Elman nets of experiment 1 had.
+            (Problem::EmbeddedReber, Profile::Night) => 200_000,
+            (_, Profile::Night) => 100_000,
         }
     }
 }
@@ -83,7 +86,7 @@ pub fn defaults(problem: Problem, cell: CellKind) -> Options {
     // lag is found.
     let optimizer = (problem == Problem::NoiseFree).then_some(OptimizerKind::Sgd);
     // Without gates larger rates explode.
-    let gated = matches!(cell, CellKind::Lstm | CellKind::Gru) || optimizer.is_some();
+    let gated = cell.is_lstm() || cell == CellKind::Gru || optimizer.is_some();
     Options {
         hidden_size: Some(hidden_size),
         batch_size: Some(batch_size),
@@ -109,7 +112,7 @@ pub fn config(
     let options = typed.clone().or(variant.options.clone())?;
     let cell = options.cell.unwrap_or(CellKind::Lstm);
     let mut defaults = defaults(problem, cell);
-    if options.optimizer.is_some_and(|kind| Some(kind) != defaults.optimizer) {
+    if options.optimizer.is_some_and(|kind| kind != defaults.optimizer.unwrap_or_default()) {
         // The task's rate is for its own optimiser.
         defaults.learning_rate = None;
     }

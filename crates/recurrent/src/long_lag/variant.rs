@@ -16,7 +16,7 @@ pub struct Variant {
 
 /// Every variant that has a name. A new one is one line.
 pub fn variants() -> Vec<Variant> {
-    use CellKind::{Gru, Lstm, RnnIdentity, RnnRelu, RnnTanh};
+    use CellKind::{Gru, LayerNormLstm, Lstm, RnnIdentity, RnnRelu, RnnTanh};
     use InitKind::{Chrono, Identity, Orthogonal};
     let cell = |cell| Options { cell: Some(cell), ..Options::default() };
     let init = |kind, init| Options { init: Some(init), ..cell(kind) };
@@ -26,10 +26,18 @@ pub fn variants() -> Vec<Variant> {
         ("lstm-forget-5", Options { forget_bias: Some(5.0), ..cell(Lstm) }),
         ("lstm-chrono", init(Lstm, Chrono)),
         ("lstm-orthogonal", init(Lstm, Orthogonal)),
+        ("lstm-chrono-zoneout", Options { zoneout_cell: Some(0.05), ..init(Lstm, Chrono) }),
+        ("lstm-chrono-weight-drop", Options { weight_dropout: Some(0.1), ..init(Lstm, Chrono) }),
+        ("layer-norm-lstm", cell(LayerNormLstm)),
+        ("layer-norm-lstm-chrono", init(LayerNormLstm, Chrono)),
         ("gru", cell(Gru)),
         ("gru-chrono", init(Gru, Chrono)),
         ("rnn-tanh", cell(RnnTanh)),
         ("rnn-tanh-orthogonal", init(RnnTanh, Orthogonal)),
+        (
+            "rnn-tanh-regularized",
+            Options { regularize_gradients: Some(1.0), ..init(RnnTanh, Orthogonal) },
+        ),
         ("rnn-relu", cell(RnnRelu)),
         ("rnn-relu-identity", init(RnnRelu, Identity)),
         ("rnn-identity-orthogonal", init(RnnIdentity, Orthogonal)),
