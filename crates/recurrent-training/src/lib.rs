@@ -17,8 +17,9 @@ mod objective;
 pub use objective::{
     AnswerBatch, CaptionBatch, EncoderDecoderBatch, EncoderDecoderObjective, ForecastObjective,
     ImageAnswererObjective, ImageCaptionerObjective, Labelled, Loss, ManyToManyObjective,
-    ManyToOneObjective, Objective, OneToManyBatch, OneToManyObjective, Series,
-    SeriesForecasterObjective, SeriesWindows, Sources, token_loss, token_loss_gradient,
+    ManyToOneObjective, Measured, Objective, OneToManyBatch, OneToManyObjective,
+    RegressionObjective, Series, SeriesForecasterObjective, SeriesWindows, Sources, token_loss,
+    token_loss_gradient,
 };
 
 mod clip;

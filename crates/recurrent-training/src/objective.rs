@@ -26,6 +26,9 @@ pub use encoder_decoder::{EncoderDecoderBatch, EncoderDecoderObjective, Sources}
 mod many_to_one;
 pub use many_to_one::{Labelled, ManyToOneObjective};
 
+mod regression;
+pub use regression::{Measured, RegressionObjective};
+
 mod forecast;
 pub use forecast::{ForecastObjective, Series, SeriesForecasterObjective, SeriesWindows};
 

@@ -13,8 +13,9 @@ use recurrent_topologies::{
     SeriesForecasterConfig, StackConfig, TokenEncoding,
 };
 use recurrent_training::{
-    ForecastObjective, Labelled, Loss, ManyToOneObjective, Objective, OptimizerConfig, Schedule,
-    Series, SeriesForecasterObjective, SeriesWindows, Sources, Trainer, TrainerConfig,
+    ForecastObjective, Labelled, Loss, ManyToOneObjective, Measured, Objective, OptimizerConfig,
+    RegressionObjective, Schedule, Series, SeriesForecasterObjective, SeriesWindows, Sources,
+    Trainer, TrainerConfig,
 };
 
 const TRAINING: TrainerConfig = TrainerConfig {
@@ -106,6 +107,15 @@ proptest! {
         let loss = hold_gradient(ManyToOneObjective::new(model, 3), parameters, &labelled);
         prop_assert_eq!(loss.count, if batch > 1 { batch - 1 } else { 1 });
 
+        let model = ManyToOneConfig { stack: stack(0.3), ..many_to_one(input, pool) };
+        let model = model.build().unwrap();
+        let parameters = model.initialize(&mut generator, UNIFORM, None).unwrap();
+        let Labelled { inputs, lengths, .. } = labelled;
+        let targets = matrix(seed + 2, 3, batch);
+        let measured = Measured { inputs, lengths: lengths.clone(), targets };
+        let loss = hold_gradient(RegressionObjective::new(model, 3), parameters, &measured);
+        prop_assert_eq!(loss.count, batch);
+
         let model = ManyToManyConfig {
             input: InputConfig::Vectors { size: 2 },
             stack: stack(0.3),
@@ -171,10 +181,17 @@ fn an_evaluation_finds_the_loss_of_a_step_and_never_shows_the_truth() {
     let model = many_to_one(TOKENS, Pool::Max).build().unwrap();
     let parameters = model.initialize::<f64>(&mut generator, UNIFORM, None).unwrap();
     let inputs = Sources::Tokens((0..8).map(|k| k % 5).collect());
-    let batch = Labelled { inputs, lengths, labels: vec![2, 0, 1] };
-    let mut objective = ManyToOneObjective::new(model, 3);
+    let batch = Labelled { inputs, lengths: lengths.clone(), labels: vec![2, 0, 1] };
+    let mut objective = ManyToOneObjective::new(model.clone(), 3);
     let (evaluated, step) = both(&mut objective, &parameters, &batch);
     assert_eq!(evaluated, step);
+    assert_eq!(objective.losses().iter().sum::<f64>(), step.sum);
+
+    let batch = Measured { inputs: batch.inputs, lengths, targets: matrix(5, 3, 3) };
+    let mut objective = RegressionObjective::new(model, 3);
+    let (evaluated, step) = both(&mut objective, &parameters, &batch);
+    assert_eq!(evaluated, step);
+    assert_eq!(objective.losses().iter().sum::<f64>(), step.sum);
 }
 
 fn train<O: Objective<f32> + Send>(
@@ -219,6 +236,26 @@ fn a_label_is_learnt() {
         let losses = train(build, &batch, 150);
         assert!(losses[0] > 0.9 && losses[149] < 0.1, "{pool:?}: {} to {}", losses[0], losses[149]);
     }
+}
+
+/// The number is the first that is read, whatever comes after it.
+#[test]
+fn a_number_is_learnt() {
+    let lengths = Lengths::new(&[5, 3, 1, 4, 2, 5]);
+    let series: Vec<Vec<f32>> = (0..lengths.batch())
+        .map(|k| (0..lengths.length(k)).map(|t| (k + 7 * t) as f32 % 5.0 - 2.0).collect())
+        .collect();
+    let targets = Matrix::from_fn(3, series.len(), |r, k| series[k][0] * r as f32 / 4.0);
+    let values = lengths.arrange(&series);
+    let inputs = Sources::Vectors(Matrix::from_fn(2, values.len(), |r, j| values[j] * r as f32));
+    let batch = Measured { inputs, lengths, targets };
+    let build = || {
+        let model = many_to_one(InputConfig::Vectors { size: 2 }, Pool::Last).build().unwrap();
+        let parameters = model.initialize(&mut Generator::new(1, 0), UNIFORM, None).unwrap();
+        (RegressionObjective::new(model, 3), parameters)
+    };
+    let losses = train(build, &batch, 150);
+    assert!(losses[0] > 0.2 && losses[149] < 0.01, "{} to {}", losses[0], losses[149]);
 }
 
 /// A sine: two rows are enough to know the next.

@@ -11,6 +11,7 @@ mod generate;
 mod gradient_flow;
 mod help;
 mod inspect;
+mod long_lag;
 mod predict;
 mod resume;
 mod train;
@@ -70,6 +71,9 @@ enum Command {
     GradientFlow(gradient_flow::Arguments),
     /// Measures what truncated backpropagation through time leaves out of the gradient.
     Truncation(truncation::Arguments),
+    /// Tries cells on tasks whose answer was read many steps before, over many seeds.
+    #[command(allow_negative_numbers = true)]
+    LongLag(Box<long_lag::Arguments>),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
 }
@@ -128,6 +132,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Generate(arguments) => generate::run(arguments, quiet),
         Command::GradientFlow(arguments) => gradient_flow::run(arguments, quiet),
         Command::Truncation(arguments) => truncation::run(arguments, quiet),
+        Command::LongLag(arguments) => long_lag::run(*arguments, quiet),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

@@ -28,6 +28,9 @@ pub mod options;
 pub mod tasks;
 
 #[cfg(feature = "cli")]
+pub mod long_lag;
+
+#[cfg(feature = "cli")]
 pub mod cli;
 
 #[cfg(doctest)]

@@ -166,7 +166,7 @@ impl<T: Real> Objective<T> for SeriesForecasterObjective<T> {
 }
 
 /// The loss of some outputs, which become the gradient of its mean.
-fn errors<T: Real>(
+pub(super) fn errors<T: Real>(
     compute: &Compute,
     outputs: ColumnsMut<'_, T>,
     targets: &Matrix<T>,

@@ -36,6 +36,12 @@ impl<T: Real> ManyToOneObjective<T> {
     pub fn model(&self) -> &ManyToOne {
         &self.model
     }
+
+    /// The loss of each sequence of the last batch, in the caller's order: -ln p of its label, 0 where
+    /// none is asked for.
+    pub fn losses(&self) -> &[f64] {
+        &self.losses
+    }
 }
 
 impl<T: Real> Objective<T> for ManyToOneObjective<T> {

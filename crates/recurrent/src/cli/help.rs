@@ -10,7 +10,8 @@ use crate::tasks::TaskName;
 
 /// The command line.
 pub(super) fn command() -> Command {
-    Arguments::command().mut_subcommand("train", |train| {
+    let command = Arguments::command().mut_subcommand("long-lag", super::long_lag::with_help);
+    command.mut_subcommand("train", |train| {
         TaskName::ALL.into_iter().fold(train, |train, task| {
             train.mut_subcommand(task.name(), |command| of_task(command, task))
         })

@@ -34,6 +34,12 @@ impl Meter {
         self.weight = KEEP * self.weight + (1.0 - KEEP);
     }
 
+    /// Counts one step that has no loss.
+    pub fn count(&mut self, units: usize) {
+        self.done += 1;
+        self.units += units;
+    }
+
     /// How many steps are made, those before this start included.
     pub fn done(&self) -> u64 {
         self.done
@@ -47,12 +53,11 @@ impl Meter {
             return String::new();
         }
         let seconds = elapsed.as_secs_f64().max(1e-9);
-        let mut line = format!(
-            "loss {:.4}, {} {}/s",
-            self.loss / self.weight,
-            thousands((self.units as f64 / seconds).round() as usize),
-            self.unit,
-        );
+        let speed = thousands((self.units as f64 / seconds).round() as usize);
+        let mut line = format!("{speed} {}/s", self.unit);
+        if self.weight > 0.0 {
+            line = format!("loss {:.4}, {line}", self.loss / self.weight);
+        }
         if self.done < self.total_steps {
             let left = (self.total_steps - self.done) as f64 * seconds / made as f64;
             line.push_str(&format!(", {} left", duration(left.round() as u64)));
@@ -94,6 +99,13 @@ mod tests {
         assert!(meter.line(Duration::from_secs(1)).starts_with("loss 4.0000,"));
         (0..400).for_each(|_| meter.step(1.0, 1));
         assert!(meter.line(Duration::from_secs(1)).starts_with("loss 1.0"));
+    }
+
+    #[test]
+    fn a_loss_is_shown_where_there_is_one() {
+        let mut meter = Meter::new(3, 0, "tokens");
+        meter.count(10);
+        assert_eq!(meter.line(Duration::from_secs(1)), "10 tokens/s, 2s left");
     }
 
     #[test]

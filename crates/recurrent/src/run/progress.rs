@@ -78,11 +78,21 @@ impl Progress {
     /// Counts one step: its loss, and how many units that is the mean of.
     pub fn step(&mut self, loss: f64, units: usize) {
         self.meter.step(loss, units);
+        self.show_now_and_then();
+    }
+
+    fn show_now_and_then(&mut self) {
         let now = Instant::now();
         let every = if let Output::Bar(_) = self.output { DRAW_EVERY } else { LINE_EVERY };
         if now - self.shown >= every {
             self.show(now);
         }
+    }
+
+    /// Counts one step that has no loss.
+    pub fn count(&mut self, units: usize) {
+        self.meter.count(units);
+        self.show_now_and_then();
     }
 
     /// Writes a line of its own, above the bar: the result of an epoch, a warning.

@@ -1,0 +1,223 @@
+//! One training of the suite, as data and as a deed.
+
+use recurrent_cells::initialize::InitializationError;
+use recurrent_kernels::Compute;
+use recurrent_kernels::random::Generator;
+use recurrent_training::{Trainer, TrainingError};
+use serde::{Deserialize, Serialize};
+
+use super::learner::{self, Learner};
+use super::{Judged, Problem, Sequence, Streak};
+use crate::tasks::settings::{Learning, Network};
+
+/// Randomness for different purposes comes from different streams of the seed.
+const INITIALIZATION: u64 = 1;
+const TRAINING: u64 = 2;
+const TRAINING_SET: u64 = 3;
+const TEST_SET: u64 = 4;
+const AFTERWARDS: u64 = 5;
+
+/// After success so many new sequences are judged, as in the paper.
+pub const TESTED: usize = 2560;
+
+/// Everything that decides the result of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The task.
+    pub problem: Problem,
+    /// Its lag T; 0 for the grammar, which has its own.
+    pub lag: usize,
+    /// What is compared, by name.
+    pub variant: String,
+    /// The cells and their initial values.
+    pub network: Network,
+    /// How they learn; the seed decides the sequences too.
+    pub learning: Learning,
+    /// The run fails when so many sequences have been learnt from.
+    pub budget: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// The task's goal was reached.
+    pub solved: bool,
+    /// Sequences learnt from until then, or in all.
+    pub sequences: u64,
+    /// The mean error when it was last judged; none if it never was, or is not finite.
+    pub error: Option<f64>,
+    /// After success: how many of [`TESTED`] new sequences are wrong.
+    pub wrong: Option<usize>,
+    /// Why it ended early, if a number was not finite.
+    pub exploded: Option<String>,
+}
+
+/// Why a run cannot begin.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{problem}, {variant}: {reason}")]
+pub struct RunError {
+    problem: &'static str,
+    variant: String,
+    reason: String,
+}
+
+/// A training under way.
+struct Attempt<'a> {
+    config: &'a RunConfig,
+    compute: Compute,
+    trainer: Trainer<f32, Learner>,
+    /// Judges beside the training.
+    judge: Learner,
+    draws: Generator,
+    /// What a fixed training draws from.
+    training_set: Option<Vec<Sequence>>,
+    streak: Streak,
+    test_set: Vec<Sequence>,
+    sequences: u64,
+    /// The mean error when it was last judged.
+    error: f64,
+}
+
+/// Makes a run on the calling thread; nothing if `stop` said so before its end. `stop` is asked before
+/// every step.
+///
+/// # Errors
+/// [`RunError`] if the configuration fits no model.
+pub fn run(config: &RunConfig, stop: &dyn Fn() -> bool) -> Result<Option<Outcome>, RunError> {
+    let mut attempt = Attempt::new(config)?;
+    while attempt.sequences < config.budget {
+        if stop() {
+            return Ok(None);
+        }
+        match attempt.step() {
+            Ok(false) => {}
+            Ok(true) => return Ok(Some(attempt.solved())),
+            Err(error) => {
+                return Ok(Some(Outcome {
+                    exploded: Some(error.to_string()),
+                    ..attempt.outcome()
+                }));
+            }
+        }
+    }
+    Ok(Some(attempt.outcome()))
+}
+
+impl<'a> Attempt<'a> {
+    fn new(config: &'a RunConfig) -> Result<Self, RunError> {
+        let &RunConfig { problem, lag, ref network, ref learning, .. } = config;
+        let failed = |reason: String| RunError {
+            problem: problem.name(),
+            variant: config.variant.clone(),
+            reason,
+        };
+        problem.check_lag(lag).map_err(failed)?;
+        let seed = learning.seed;
+        let learner = || Learner::new(problem, lag, network.stack(), seed);
+        let (trained, judge) = (learner(), learner());
+        let trained = trained.map_err(|error| failed(error.to_string()))?;
+        let judge = judge.map_err(|error| failed(error.to_string()))?;
+        let stream = |purpose| Generator::new(seed, purpose);
+        let (initialization, forget_bias) = (network.initialization, network.forget_bias);
+        let parameters = trained
+            .initialize(&mut stream(INITIALIZATION), initialization, forget_bias)
+            .map_err(|error: InitializationError| failed(error.to_string()))?;
+
+        let compute = Compute::sequential();
+        let steps = config.budget.div_ceil(learning.batch_size as u64);
+        let settings = learning.trainer(steps, steps);
+        let trainer = Trainer::new(settings, compute.clone(), trained, parameters)
+            .map_err(|error| failed(error.to_string()))?;
+
+        let goal = problem.goal();
+        let training_set = problem.training_set(&mut stream(TRAINING_SET), lag);
+        let (recent, test_set) = match goal.judged {
+            Judged::Training { recent } => (recent, vec![]),
+            Judged::Test { .. } => {
+                let mut draws = stream(TEST_SET);
+                (1, problem.test_set(&mut draws, lag, training_set.as_deref()))
+            }
+        };
+        Ok(Attempt {
+            config,
+            compute,
+            trainer,
+            judge,
+            draws: stream(TRAINING),
+            training_set,
+            streak: Streak::new(goal, recent),
+            test_set,
+            sequences: 0,
+            error: f64::NAN,
+        })
+    }
+
+    /// Learns from the next batch; true if the task is solved now.
+    fn step(&mut self) -> Result<bool, TrainingError> {
+        let &RunConfig { problem, lag, ref learning, budget, .. } = self.config;
+        let count = (budget - self.sequences).min(learning.batch_size as u64);
+        let draws = &mut self.draws;
+        let sequences: Vec<Sequence> = (0..count)
+            .map(|_| match &self.training_set {
+                Some(set) => set[draws.below(set.len() as u64) as usize].clone(),
+                None => problem.draw(draws, lag),
+            })
+            .collect();
+        self.trainer.step(&learner::batch(&sequences))?;
+        let before = self.sequences;
+        self.sequences += count;
+        Ok(match problem.goal().judged {
+            Judged::Training { .. } => {
+                for error in self.trainer.objective().training_errors() {
+                    self.streak.push(error);
+                }
+                self.error = self.streak.mean();
+                self.streak.is_reached()
+            }
+            Judged::Test { every } => {
+                before / every != self.sequences / every && self.passes_test()
+            }
+        })
+    }
+
+    /// The goal is reached on the test set, and on the training's if that is fixed.
+    fn passes_test(&mut self) -> bool {
+        let goal = self.config.problem.goal();
+        let mut reached = true;
+        self.error = 0.0;
+        for set in [Some(&self.test_set), self.training_set.as_ref()].into_iter().flatten() {
+            let (compute, parameters) = (&self.compute, self.trainer.parameters());
+            let errors = self.judge.errors(compute, parameters, goal.measure, set);
+            let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+            self.error = if mean <= self.error { self.error } else { mean };
+            reached &= goal.is_reached_by(&errors);
+            if !reached {
+                break;
+            }
+        }
+        reached
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome {
+            solved: false,
+            sequences: self.sequences,
+            error: self.error.is_finite().then_some(self.error),
+            wrong: None,
+            exploded: None,
+        }
+    }
+
+    fn solved(mut self) -> Outcome {
+        let &RunConfig { problem, lag, .. } = self.config;
+        let mut draws = Generator::new(self.config.learning.seed, AFTERWARDS);
+        let fresh: Vec<Sequence> = (0..TESTED).map(|_| problem.draw(&mut draws, lag)).collect();
+        let goal = problem.goal();
+        let (compute, parameters) = (&self.compute, self.trainer.parameters());
+        let errors = self.judge.errors(compute, parameters, goal.measure, &fresh);
+        let wrong = errors.iter().filter(|&&error| goal.is_wrong(error)).count();
+        Outcome { solved: true, wrong: Some(wrong), ..self.outcome() }
+    }
+}
