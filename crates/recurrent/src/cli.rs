@@ -12,6 +12,7 @@ mod gradient_flow;
 mod help;
 mod inspect;
 mod predict;
+mod report;
 mod resume;
 mod train;
 mod verify;
@@ -67,6 +68,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Measures how far the loss of a step reaches back through time.
     GradientFlow(gradient_flow::Arguments),
+    /// Shows a run on one page, report.html: curves, gates, units, confusions, examples.
+    Report(report::Arguments),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
 }
@@ -124,6 +127,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Predict(arguments) => predict::run(arguments, quiet),
         Command::Generate(arguments) => generate::run(arguments, quiet),
         Command::GradientFlow(arguments) => gradient_flow::run(arguments, quiet),
+        Command::Report(arguments) => report::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

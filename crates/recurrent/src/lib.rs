@@ -24,6 +24,9 @@ pub mod options;
 pub mod tasks;
 
 #[cfg(feature = "cli")]
+pub mod report;
+
+#[cfg(feature = "cli")]
 pub mod cli;
 
 #[cfg(doctest)]

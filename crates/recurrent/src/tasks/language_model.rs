@@ -29,6 +29,8 @@ use crate::data::{Corpus, TokenKind, Vocabulary, source};
 use crate::options::{Options, groups, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

@@ -28,6 +28,8 @@ use crate::data::{Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens}
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
