@@ -127,6 +127,8 @@ pub struct Chosen<T> {
     pub task: T,
     /// Its parameters.
     pub parameters: Parameters<f32>,
+    /// Whether it is the best, or the newest in its place.
+    pub is_best: bool,
     /// Steps that it was trained for.
     pub step: u64,
     /// Steps of the newest checkpoint.

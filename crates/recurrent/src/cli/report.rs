@@ -78,8 +78,9 @@ fn chosen<T: Exhibits>(folder: &RunFolder) -> anyhow::Result<(Chosen<T>, u64)> {
     let newest = folder.newest()?;
     let kept = checkpoint::held_out_losses(&newest.checkpoint)
         .with_context(|| newest.path.display().to_string())?;
-    let step = found.step;
-    Ok((Chosen { task, parameters, step, newest: newest.step, kept }, fingerprint))
+    let (is_best, step) = (found.path == folder.store().best_path(), found.step);
+    let newest = newest.step;
+    Ok((Chosen { task, parameters, is_best, step, newest, kept }, fingerprint))
 }
 
 fn is_nothing_saved(error: &anyhow::Error) -> bool {

@@ -253,7 +253,7 @@ impl Chart {
         let mut chart = ChartBuilder::on(root)
             .margin_left(left * SCALE)
             .margin_right(right * SCALE)
-            .margin_top(26 * SCALE)
+            .margin_top(if self.rules.is_empty() { 26 } else { 38 } * SCALE)
             .margin_bottom(40 * SCALE)
             .build_cartesian_2d(x.clone(), y.clone())?;
 

@@ -117,7 +117,7 @@ impl Forecasts {
             );
             let chart = Chart {
                 title: format!("A forecast of {column}"),
-                x: Axis::of("rows from the last that was known").counted(),
+                x: Axis::of("rows after the last known").counted(),
                 y: Axis::of(column.as_str()),
                 lines,
                 rules: vec![],

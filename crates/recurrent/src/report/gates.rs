@@ -114,6 +114,12 @@ fn map(inside: &Inside, place: &Place, gate: &(&str, Vec<f32>), units: &[usize])
         ("preserveAspectRatio", "none"),
     ];
     drawn.push(Html::element("image", &image, ""));
+    // A line where one sequence ends and the next begins.
+    for end in inside.ends.iter().filter(|&&end| end < tokens) {
+        let x = size(LEFT + end * column);
+        let line = [("class", "end"), ("x", &*x), ("y", &*y), ("width", "1"), ("height", &*h)];
+        drawn.push(Html::element("rect", &line, ""));
+    }
     for (row, unit) in units.iter().enumerate().filter(|(row, _)| row.is_multiple_of(3)) {
         let y = top + row * ROW + 10;
         drawn.push(text("muted", LEFT - 5, y, "end", unit.to_string().into()));

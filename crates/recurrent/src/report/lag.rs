@@ -56,8 +56,8 @@ fn sentence(flow: &LayerFlow, layers: usize) -> String {
         _ => format!("Layer {}: ", flow.layer + 1),
     };
     match factor {
-        _ if left.is_nan() => format!("{which}the gradient is no number."),
-        0.0 => format!("{which}nothing arrives {back}."),
+        _ if left.is_nan() => format!("{which}The gradient is no number."),
+        0.0 => format!("{which}Nothing arrives {back}."),
         _ if left > 1.0 => format!(
             "{which}{} times as much arrives {back}: it explodes, by a factor of {factor:.3} a step.",
             short(left)
@@ -65,8 +65,7 @@ fn sentence(flow: &LayerFlow, layers: usize) -> String {
         _ => {
             let half = libm::log(0.5) / libm::log(factor);
             format!(
-                "{which}of the gradient at the step itself {} is left {back}; on the way it halves \
-                 about every {}.",
+                "{which}{} of the gradient is left {back}; on the way it halves about every {}.",
                 short(left),
                 count((half.round() as usize).max(1), "step")
             )

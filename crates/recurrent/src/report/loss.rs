@@ -1,7 +1,7 @@
 //! Losses and the learning rate over the steps of a run.
 
 use super::chart::{Axis, Chart, Line, Stroke, Tone, thinned};
-use super::history::History;
+use super::history::{EpochLine, History};
 use super::html::{Html, figure, note, paragraph};
 use super::numbers::{count, short};
 use recurrent_training::HeldOutLoss;
@@ -29,8 +29,14 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
     };
     let steps: Vec<(f64, f64)> =
         history.steps.iter().map(|line| (line.step as f64, line.loss)).collect();
-    let means: Vec<(f64, f64)> =
-        history.epochs.iter().map(|line| (line.step as f64, line.train_loss)).collect();
+    // The mean of an epoch stands in the middle of its steps.
+    let mut before = 0;
+    let middle = |line: &EpochLine| {
+        let at = (before + line.step) as f64 / 2.0;
+        before = line.step;
+        (at, line.train_loss)
+    };
+    let means: Vec<(f64, f64)> = history.epochs.iter().map(middle).collect();
     if held_out.is_empty() && steps.is_empty() {
         return section.body(note(lost(history)));
     }
@@ -57,7 +63,7 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
     lines.retain(|line| !line.points.is_empty());
     let chart = Chart {
         title: "Training and held-out loss over the steps of the run".into(),
-        x: Axis::of("step").counted(),
+        x: Axis { includes: Some(0.0), ..Axis::of("step").counted() },
         y: Axis::of(format!("loss, {loss_unit}")),
         lines,
         rules: vec![],
@@ -65,7 +71,8 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
     };
     let mut caption = String::new();
     if !means.is_empty() {
-        caption += "Dots: held-out loss after each epoch, and the mean training loss over it. ";
+        caption += "Dots: held-out loss after each epoch, and the mean training loss of an epoch in \
+                    the middle of its steps. ";
     }
     if !steps.is_empty() {
         let what = match steps.len().div_ceil(joined.len().max(1)) {
@@ -147,13 +154,13 @@ fn learning_rate(history: &History) -> Html {
         history.steps.iter().map(|line| (line.step as f64, line.learning_rate)).collect();
     let Some(&(_, first)) = rates.first() else { return Html::new() };
     if rates.iter().all(|&(_, rate)| rate == first) {
-        return note(format!("The learning rate was {} all the time.", short(first)));
+        return note(format!("The learning rate was {first} all the time."));
     }
     let points = thinned(&rates, MOST_POINTS, |points| points[points.len() - 1].1);
     let line = Line { name: String::new(), tone: Tone::Green, stroke: Stroke::Solid, points };
     let chart = Chart {
         title: "Learning rate over the steps of the run".into(),
-        x: Axis::of("step").counted(),
+        x: Axis { includes: Some(0.0), ..Axis::of("step").counted() },
         y: Axis { includes: Some(0.0), ..Axis::of("learning rate") },
         lines: vec![line],
         rules: vec![],

@@ -76,13 +76,6 @@ pub fn ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
 /// The same for an axis of logarithms: `low` and `high` are exponents of ten.
 pub fn log_ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     let decades: Vec<i32> = (libm::ceil(low) as i32..=libm::floor(high) as i32).collect();
-    let label = |exponent: i32| match exponent {
-        -3..=4 => match exponent < 0 {
-            true => format!("{:.*}", exponent.unsigned_abs() as usize, power(exponent)),
-            false => whole(power(exponent)),
-        },
-        _ => power_of_ten(exponent),
-    };
     if decades.len() < 2 {
         // Within a decade the numbers between get their place.
         let first = libm::floor(low) as i32;
@@ -93,7 +86,18 @@ pub fn log_ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
     }
     let every = decades.len().div_ceil(most.max(1));
     let shown = decades.into_iter().filter(|at| at.rem_euclid(every as i32) == 0);
-    shown.map(|at| (f64::from(at), label(at))).collect()
+    let shown: Vec<i32> = shown.collect();
+    // One axis has one way of writing.
+    let plain = shown.iter().all(|at| (-3..=4).contains(at));
+    let label = |exponent: i32| match plain {
+        true if exponent < 0 => {
+            format!("{:.*}", exponent.unsigned_abs() as usize, power(exponent))
+        }
+        true => whole(power(exponent)),
+        false if exponent == 0 => "1".into(),
+        false => power_of_ten(exponent),
+    };
+    shown.iter().map(|&at| (f64::from(at), label(at))).collect()
 }
 
 fn power(exponent: i32) -> f64 {
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn an_axis_of_logarithms_has_powers_of_ten() {
         assert_eq!(labels(log_ticks(-2.3, 1.2, 5)), ["0.01", "0.1", "1", "10"]);
-        assert_eq!(labels(log_ticks(-9.5, 0.5, 5)), ["10⁻⁸", "10⁻⁶", "10⁻⁴", "0.01", "1"]);
+        assert_eq!(labels(log_ticks(-9.5, 0.5, 5)), ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "1"]);
         assert_eq!(labels(log_ticks(0.1, 0.9, 5)), ["2", "5"]);
     }
 }

@@ -38,13 +38,10 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
     let limit = learning.and_then(|learning| learning.clip_norm);
     let chart = Chart {
         title: "Norm of the gradients over the steps of the run, logarithmic".into(),
-        x: Axis::of("step").counted(),
+        x: Axis { includes: Some(0.0), ..Axis::of("step").counted() },
         y: Axis::log("norm of all gradients together, before clipping"),
         lines,
-        rules: limit
-            .map(|limit| (limit, format!("clip norm {}", short(limit))))
-            .into_iter()
-            .collect(),
+        rules: limit.map(|limit| (limit, format!("clip norm {limit}"))).into_iter().collect(),
         height: 260,
     };
     let mut caption =
@@ -88,7 +85,7 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
         ),
     };
     if let Some((_, Some(value))) = limits {
-        said += &format!("Numbers of a gradient are kept within {}. ", short(value));
+        said += &format!("Numbers of a gradient are kept within {value}. ");
     }
     let most = lines.iter().filter(|line| line.gradient_norm.is_finite());
     let most = most.max_by(|a, b| a.gradient_norm.total_cmp(&b.gradient_norm));
@@ -134,7 +131,7 @@ fn largest_ones(history: &History) -> Html {
             if line.clipped { "yes" } else { "" }.into(),
         ]
     });
-    let head = ["step", "epoch", "norm", "times the median", "loss of the batch", "clipped"];
+    let head = ["step", "epoch", "norm", "× median", "loss", "clipped"];
     let which = note(format!("The {} with the largest norms.", count(NAMED, "measured step")));
     table(&head, &[0, 1, 2, 3, 4], rows).with(which)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::html::{Html, note, paragraph, table, tag};
-use super::numbers::short;
+use super::numbers::{count, short};
 use super::{Chosen, Material, Section, loss_unit};
 use crate::options::Options;
 use crate::run::thousands;
@@ -82,11 +82,11 @@ fn facts<T: Task>(material: &Material<'_, T>, report: Option<&T::Report>) -> Htm
     } else if let Some(best) = history.best() {
         facts.push(fact("lowest held-out loss", short(best.held_out_loss)));
     }
-    let Some(Chosen { task, step, newest, kept, .. }) = model else { return facts };
+    let Some(Chosen { task, step, newest, is_best, .. }) = model else { return facts };
     let learning = task.learning();
     let epoch = history.epochs.iter().find(|line| line.step == *step).map(|line| line.epoch);
     let epoch = epoch.map_or(String::new(), |epoch| format!(", after epoch {epoch}"));
-    let which = if kept.is_empty() { "newest model" } else { "best model" };
+    let which = if *is_best { "best model" } else { "newest model" };
     facts.push(fact(which, format!("step {}{epoch}", thousands(*step as usize))));
     facts.push(fact("trained", trained(data.as_ref().ok(), task, *newest)));
     facts.push(fact("parameters", thousands(task.layout().count())));
@@ -108,10 +108,10 @@ fn trained<T: Task>(data: Option<&crate::tasks::Data<T>>, task: &T, newest: u64)
     let batch = if T::IN_ORDER { 1 } else { learning.batch_size };
     let of_epoch = task.units(&data.train).div_ceil(batch).max(1) as u64;
     let total = learning.total_steps(of_epoch);
-    match newest >= total {
-        true => format!("{steps} steps, {:.3} epochs", newest as f64 / of_epoch as f64)
-            .replace(".000 ", " "),
-        false => format!("{steps} of {} steps", thousands(total as usize)),
+    match (newest >= total, newest % of_epoch) {
+        (true, 0) => format!("{steps} steps, {}", count((newest / of_epoch) as usize, "epoch")),
+        (true, _) => format!("{steps} steps"),
+        (false, _) => format!("{steps} of {} steps", thousands(total as usize)),
     }
 }
 
@@ -124,7 +124,7 @@ fn optimiser(learning: &Learning) -> String {
         Value::Object(of) => of.keys().next().map_or(String::new(), |name| format!(", {name}")),
         _ => String::new(),
     };
-    format!("{name}, rate {}{schedule}", short(learning.learning_rate))
+    format!("{name}, rate {}{schedule}", learning.learning_rate)
 }
 
 fn capital(text: &str) -> String {
@@ -182,7 +182,7 @@ fn command<T: Task>(options: &Options, all: bool) -> String {
             }
             other => Some(other.to_string()),
         };
-        command.push_str(&format!(" --{name}"));
+        command.push_str(&format!(" \\\n  --{name}"));
         if let Some(value) = value {
             command.push_str(&format!(" {}", quoted(&value)));
         }
@@ -214,8 +214,8 @@ mod tests {
             threads: Some(2),
             ..Options::default()
         };
-        let expected = "recurrent train forecast --out RUN --columns 'a,b c' --data \
-                        'it'\\''s mine.csv' --horizon 12";
+        let expected = "recurrent train forecast --out RUN \\\n  --columns 'a,b c' \\\n  --data \
+                        'it'\\''s mine.csv' \\\n  --horizon 12";
         assert_eq!(command::<Forecast>(&options, false), expected);
         let all = command::<Forecast>(&options, true);
         assert!(all.ends_with("--window 32") && !all.contains("threads"), "{all}");

@@ -46,7 +46,7 @@ pub(crate) fn compared(title: &'static str, lead: &str, examples: &[Compared]) -
     let sure = examples.iter().any(|example| example.probability.is_some());
     let row = |Compared { source, said, probability, truth }: &Compared| {
         let is_right = said == truth;
-        let (class, mark) = if is_right { ("right", "✓ ") } else { ("wrong", "✗ ") };
+        let (class, mark) = if is_right { ("right", "✓\u{A0}") } else { ("wrong", "✗\u{A0}") };
         let shown = if said.is_empty() { "(nothing)".to_owned() } else { cut(said) };
         let mut cells = vec![Html::from(cut(source)), tag("span", class, format!("{mark}{shown}"))];
         if sure {

@@ -83,14 +83,17 @@ fn features(inside: &Inside) -> Vec<(&'static str, Vec<f64>)> {
     let is = |what: &dyn Fn(&str) -> bool| -> Vec<f64> {
         tokens.iter().map(|token| f64::from(u8::from(what(token)))).collect()
     };
-    let mut open = false;
+    let (mut open, mut line_ended) = (false, false);
     let quoted: Vec<f64> = tokens
         .iter()
         .map(|token| {
+            let after_line_end = std::mem::replace(&mut line_ended, token == "\n");
             match token.as_str() {
                 "\"" => open = !open,
                 "“" => open = true,
                 "”" => open = false,
+                // A quotation that goes on behind an empty line is a slip, or the text began in one.
+                "\n" if after_line_end => open = false,
                 _ => {}
             }
             f64::from(u8::from(open))
@@ -229,11 +232,11 @@ fn coloured(inside: &Inside, chosen: &Chosen) -> Html {
     }
     flush(&mut run, &mut text);
     let scale = match largest > 1.0 {
-        true => format!(" Colours are relative to its largest value, {largest:.1}."),
+        true => format!("Colours are relative to its largest value, {largest:.1}."),
         false => String::new(),
     };
-    let caption = format!("Unit {} of {} {}.{scale}", chosen.unit, place.name(), chosen.reason);
-    figure(tag("div", "text", text), caption)
+    let title = format!("Unit {} of {} {}", chosen.unit, place.name(), chosen.reason);
+    figure(tag("h3", "", title).with(tag("div", "text", text)), scale)
 }
 
 /// How strong a colour is: from -4 to 4.

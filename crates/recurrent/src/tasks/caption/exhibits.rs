@@ -7,7 +7,7 @@ use super::{Caption, Example};
 use crate::report::{Card, Exhibits, Section, cards};
 
 /// Pictures that are shown.
-const SHOWN: usize = 15;
+const SHOWN: usize = 16;
 
 impl Exhibits for Caption {
     fn exhibits(
