@@ -45,6 +45,7 @@ mod summary;
 mod texts;
 pub(crate) use texts::{Compared, TaggedSentence, compared, tagged, written};
 mod units;
+mod watched;
 
 use html::{Html, note, tag};
 
@@ -142,7 +143,7 @@ type FromMetrics<T> = fn(&Material<'_, T>) -> Option<Section>;
 
 /// The sections that follow from `metrics.jsonl`, in their order. To add one, for lines of another
 /// event too ([`History::others`]): a file, and its function here.
-fn from_metrics<T: Task>() -> [FromMetrics<T>; 2] {
+fn from_metrics<T: Task>() -> [FromMetrics<T>; 3] {
     [
         |material| {
             let kept = material.model.as_ref().map_or(&[][..], |model| &model.kept);
@@ -153,6 +154,7 @@ fn from_metrics<T: Task>() -> [FromMetrics<T>; 2] {
             let learning = material.model.as_ref().map(|model| model.task.learning());
             steps::section(material.history, learning)
         },
+        |material| watched::section(material.history),
     ]
 }
 

@@ -35,6 +35,15 @@ pub struct EpochLine {
     pub held_out_loss: f64,
 }
 
+/// A line of a clipped step; each has one while gradients are watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipLine {
+    /// Counted from 1.
+    pub step: u64,
+    /// Before clipping.
+    pub gradient_norm: f64,
+}
+
 /// Everything of the file that this version knows, and the rest as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
@@ -42,6 +51,8 @@ pub struct History {
     pub steps: Vec<StepLine>,
     /// In the order of the file.
     pub epochs: Vec<EpochLine>,
+    /// In the order of the file.
+    pub clips: Vec<ClipLine>,
     /// Lines of other events, for the sections that know them.
     pub others: Vec<Value>,
     /// Lines that are no objects with an event: a torn last one, or another program's.
@@ -105,6 +116,9 @@ impl History {
                 train_loss: number("train_loss"),
                 held_out_loss: value["held_out"]["loss"].as_f64().unwrap_or(f64::NAN),
             }),
+            (Some("clip"), Some(step), _) => {
+                self.clips.push(ClipLine { step, gradient_norm: number("gradient_norm") });
+            }
             (Some(_), _, _) => self.others.push(value),
             (None, _, _) => self.unreadable += 1,
         }
@@ -142,6 +156,7 @@ mod tests {
             "{\"event\":\"epoch\",\"step\":120,\"epoch\":2,\"train_loss\":2.0,",
             "\"held_out\":{\"loss\":null},\"averaged\":false}\n",
             "{\"event\":\"gradients\",\"step\":100}\n",
+            "{\"event\":\"clip\",\"step\":70,\"epoch\":1,\"gradient_norm\":9.5,\"clipped_norm\":5.0}\n",
             "\u{FFFD} nothing\n[1]\n{\"event\":\"st",
         );
         let history = History::of(text.as_bytes());
@@ -151,6 +166,7 @@ mod tests {
         assert_eq!(history.epochs.len(), 2);
         assert_eq!(history.best().unwrap().held_out_loss, 1.5);
         assert_eq!(history.others[0]["event"], "gradients");
+        assert_eq!(history.clips, [ClipLine { step: 70, gradient_norm: 9.5 }]);
         assert_eq!((history.unreadable, history.last_step()), (3, 120));
     }
 

@@ -136,14 +136,12 @@ fn lead(history: &History, held_out: &[(f64, f64)]) -> Html {
     if last.1 > 1.02 * best && first != best {
         said += &format!(" It then rose to {}.", short(last.1));
     }
-    if let Some(train) = history.epochs.last().map(|line| line.train_loss) {
-        if last.1 > 1.15 * train && last.1 - train > 0.02 {
-            said += &format!(
-                " On what it learns from the model ends at {}: it knows those data better than \
-                 others.",
-                short(train)
-            );
-        }
+    let train = history.epochs.last().map(|line| line.train_loss);
+    if let Some(train) = train.filter(|train| last.1 > 1.15 * train && last.1 - train > 0.02) {
+        said += &format!(
+            " On what it learns from the model ends at {}: it knows those data better than others.",
+            short(train)
+        );
     }
     paragraph(said)
 }

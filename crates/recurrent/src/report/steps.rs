@@ -29,7 +29,10 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         points.iter().map(|point| point.1).fold(f64::NAN, |most: f64, norm| most.max(norm))
     };
     let line = |name: &str, tone, stroke, points| Line { name: name.into(), tone, stroke, points };
-    let clipped = points(&mut history.steps.iter().filter(|line| line.clipped));
+    let clipped: Vec<(f64, f64)> = match history.clips.is_empty() {
+        true => points(&mut history.steps.iter().filter(|line| line.clipped)),
+        false => history.clips.iter().map(|line| (line.step as f64, line.gradient_norm)).collect(),
+    };
     let mut lines = vec![line("", Tone::Blue, Stroke::Solid, thinned(&all, MOST_POINTS, largest))];
     if !clipped.is_empty() {
         let dots = thinned(&clipped, MOST_POINTS, largest);
@@ -48,7 +51,9 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         "One step in 50 is measured, so a burst between two of them is not seen. The \
                        axis is logarithmic."
             .to_owned();
-    if !clipped.is_empty() {
+    if !history.clips.is_empty() {
+        caption += " Dots: every step whose gradients were clipped.";
+    } else if !clipped.is_empty() {
         caption += " Dots: steps whose gradients were clipped.";
     }
     let body = figure(chart.html(), caption).with(largest_ones(history));
@@ -73,6 +78,15 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
         );
     }
     let clipped = lines.iter().filter(|line| line.clipped).count();
+    if !history.clips.is_empty() {
+        let worst = history.clips.iter().filter(|line| !line.gradient_norm.is_nan());
+        let worst = worst.max_by(|a, b| a.gradient_norm.total_cmp(&b.gradient_norm));
+        let worst = worst.map_or(String::new(), |worst| {
+            let step = thousands(worst.step as usize);
+            format!(", at most from a norm of {}, at step {step}", short(worst.gradient_norm))
+        });
+        said += &format!("In all, {} clipped{worst}. ", were(history.clips.len()));
+    }
     let limits = learning.map(|learning| (learning.clip_norm, learning.clip_value));
     said += &match (clipped, limits) {
         (0, Some((None, None))) => "There was no limit to clip at. ".to_owned(),
@@ -107,6 +121,11 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
         };
     }
     paragraph(said)
+}
+
+fn were(steps: usize) -> String {
+    let verb = if steps == 1 { "was" } else { "were" };
+    format!("{} {verb}", count(steps, "step"))
 }
 
 /// The steps with the largest norms, those that are no numbers first.
