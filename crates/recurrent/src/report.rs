@@ -12,7 +12,7 @@ use recurrent_kernels::Compute;
 use recurrent_training::HeldOutLoss;
 
 use crate::options::Options;
-use crate::tasks::{Data, Task};
+use crate::tasks::{Data, Task, TaskSettings};
 
 pub mod chart;
 pub mod html;
@@ -122,6 +122,16 @@ pub struct Material<'a, T: Task> {
     pub compute: &'a Compute,
 }
 
+impl<T: Task> Material<'_, T> {
+    /// What decides the bits of the run: by its checkpoint, or else by its options.
+    fn settings(&self) -> Option<T::Settings> {
+        match &self.model {
+            Some(model) => Some(model.task.current().clone()),
+            None => T::settings(self.options).ok(),
+        }
+    }
+}
+
 /// The model that is used: the best, or the newest where no epoch has ended.
 pub struct Chosen<T> {
     /// The model.
@@ -151,7 +161,8 @@ fn from_metrics<T: Task>() -> [FromMetrics<T>; 3] {
             Some(loss::section(material.history, kept, unit))
         },
         |material| {
-            let learning = material.model.as_ref().map(|model| model.task.learning());
+            let settings = material.settings();
+            let learning = settings.as_ref().map(|settings| settings.learning());
             steps::section(material.history, learning)
         },
         |material| watched::section(material.history),

@@ -156,6 +156,7 @@ fn a_run_that_saved_nothing_shows_what_it_measured() {
     }
     let (_, markup) = page(&place, "run");
     assert!(markup.text.contains("No checkpoint has been saved yet"), "{}", markup.text);
+    assert!(markup.text.contains("LSTM, one layer of 8 units"), "{}", markup.text);
     assert!(markup.values("id").any(|id| id == "loss"));
     fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
     let ended = place.run("report run");

@@ -64,7 +64,11 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
     let chart = Chart {
         title: "Training and held-out loss over the steps of the run".into(),
         x: Axis { includes: Some(0.0), ..Axis::of("step").counted() },
-        y: Axis::of(format!("loss, {loss_unit}")),
+        y: Axis::of(if loss_unit.is_empty() {
+            "loss".into()
+        } else {
+            format!("loss, {loss_unit}")
+        }),
         lines,
         rules: vec![],
         height: 320,

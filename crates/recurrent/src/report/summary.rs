@@ -16,8 +16,9 @@ pub(super) fn head<T: Task>(
     report: Option<&T::Report>,
 ) -> (String, Html) {
     let Material { options, model, data, .. } = material;
-    let network = model.as_ref().map(|model| model.task.current().network());
-    let what = network.map_or_else(|| "Nothing saved yet".to_owned(), described);
+    let settings = material.settings();
+    let what =
+        settings.map_or_else(|| T::NAME.to_owned(), |settings| described(settings.network()));
     let on = options.data.as_ref().map_or(String::new(), |data| {
         // The whole path is among the options below.
         let name = data.file_name().unwrap_or(data.as_os_str()).to_string_lossy();

@@ -7,6 +7,9 @@ use super::numbers::percent;
 /// Longer texts are cut.
 const MOST_CHARACTERS: usize = 1_500;
 
+/// Lines of texts that are no longer stand side by side.
+const SHORT: usize = 22;
+
 fn cut(text: &str) -> String {
     let mut cut: String = text.chars().take(MOST_CHARACTERS).collect();
     if cut.len() < text.len() {
@@ -25,7 +28,12 @@ pub(crate) fn written(texts: &[(Option<String>, String)], how: &str) -> Section 
             None => figure(shown, ""),
         }
     };
-    let body = texts.iter().map(text).collect::<Html>().with(note(how));
+    let shown: Html = texts.iter().map(text).collect();
+    // Short ones stand side by side.
+    let longest = texts.iter().flat_map(|(_, text)| text.lines()).map(|line| line.chars().count());
+    let side_by_side = texts.len() > 1 && longest.max().unwrap_or(0) <= SHORT;
+    let shown = if side_by_side { tag("div", "cards", shown) } else { shown };
+    let body = shown.with(note(how));
     Section::new("written", "What it writes").body(body)
 }
 
