@@ -4,7 +4,7 @@
 //! dark, and holds no time and no path of this machine but those that the run's options name: equal
 //! runs give equal bytes.
 //!
-//! Each section is a file. What follows from `metrics.jsonl` alone is in [`FROM_METRICS`]; what a
+//! Each section is a file. What follows from `metrics.jsonl` alone is in `from_metrics`; what a
 //! task shows of its model is in its `exhibits.rs` beside the task, through [`Exhibits`].
 
 use recurrent_cells::Parameters;

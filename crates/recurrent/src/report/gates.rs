@@ -1,6 +1,6 @@
 //! Gates as heat maps over what is read, and how often they are open or shut.
 
-use super::html::{Html, figure, note, paragraph, scrolled, table};
+use super::html::{Html, capital, figure, note, paragraph, scrolled, table};
 use super::inside::{Inside, Place};
 use super::numbers::{percent, short};
 use super::{Section, png};
@@ -43,11 +43,6 @@ pub(super) fn section(inside: &Inside) -> Option<Section> {
     ));
     let section = Section::new("gates", "Gates while it reads").lead(lead);
     Some(section.body(maps.with(caption).with(saturation(inside))))
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The units that vary most, ordered by how long they keep.

@@ -106,6 +106,12 @@ pub fn figure(content: impl Into<Html>, caption: impl Into<Html>) -> Html {
     tag("figure", "", content.into().with(tag("figcaption", "", caption)))
 }
 
+/// A text that begins a sentence.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// A table with a head; the cells of columns named in `numbers` stand right.
 pub fn table(head: &[&str], numbers: &[usize], rows: impl IntoIterator<Item = Vec<Html>>) -> Html {
     let class = |column: usize| if numbers.contains(&column) { "number" } else { "" };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::html::{Html, note, paragraph, table, tag};
+use super::html::{Html, capital, note, paragraph, table, tag};
 use super::numbers::{count, short};
 use super::{Chosen, Material, Section, loss_unit};
 use crate::options::Options;
@@ -126,11 +126,6 @@ fn optimiser(learning: &Learning) -> String {
         _ => String::new(),
     };
     format!("{name}, rate {}{schedule}", learning.learning_rate)
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Every figure of the evaluation, the naive lines beside.
