@@ -129,6 +129,12 @@ impl History {
         self.steps.is_empty() && self.epochs.is_empty()
     }
 
+    /// Steps from one line to the next.
+    pub fn every(&self) -> u64 {
+        let neighbours = self.steps.windows(2).map(|pair| pair[1].step.abs_diff(pair[0].step));
+        neighbours.min().or(self.steps.first().map(|line| line.step)).unwrap_or(1)
+    }
+
     /// The last step of which something was measured.
     pub fn last_step(&self) -> u64 {
         let steps = self.steps.iter().map(|line| line.step);

@@ -84,7 +84,7 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
             several => format!("the mean of {several} batches"),
         };
         let color = if means.is_empty() { "The line" } else { "The grey line" };
-        caption += &format!("{color}: {what}, one measured every {} steps.", distance(history));
+        caption += &format!("{color}: {what}, one measured every {} steps.", history.every());
     }
     let mut body = figure(chart.html(), caption);
     if !from_metrics && !held_out.is_empty() {
@@ -93,12 +93,6 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
     }
     body.push(learning_rate(history));
     section.lead(lead(history, &held_out)).body(body)
-}
-
-/// Steps between two lines.
-fn distance(history: &History) -> u64 {
-    let neighbours = history.steps.windows(2).map(|pair| pair[1].step.abs_diff(pair[0].step));
-    neighbours.min().or(history.steps.first().map(|line| line.step)).unwrap_or(1)
 }
 
 /// Why there are no curves.

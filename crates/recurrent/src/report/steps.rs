@@ -47,10 +47,13 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         rules: limit.map(|limit| (limit, format!("clip norm {limit}"))).into_iter().collect(),
         height: 260,
     };
-    let mut caption =
-        "One step in 50 is measured, so a burst between two of them is not seen. The \
-                       axis is logarithmic."
-            .to_owned();
+    let mut caption = match history.every() {
+        1 => String::new(),
+        every => {
+            format!("One step in {every} is measured, so a burst between two of them is not seen. ")
+        }
+    };
+    caption += "The axis is logarithmic.";
     if !history.clips.is_empty() {
         caption += " Dots: every step whose gradients were clipped.";
     } else if !clipped.is_empty() {
