@@ -13,6 +13,7 @@ mod help;
 mod inspect;
 mod long_lag;
 mod predict;
+mod report;
 mod resume;
 mod train;
 mod truncation;
@@ -74,6 +75,8 @@ enum Command {
     /// Tries cells on tasks whose answer was read many steps before, over many seeds.
     #[command(allow_negative_numbers = true)]
     LongLag(Box<long_lag::Arguments>),
+    /// Shows a run on one page, report.html: curves, gates, units, confusions, examples.
+    Report(report::Arguments),
     /// Shows and verifies what is in a checkpoint or a run.
     Inspect(inspect::Arguments),
 }
@@ -133,6 +136,7 @@ fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::GradientFlow(arguments) => gradient_flow::run(arguments, quiet),
         Command::Truncation(arguments) => truncation::run(arguments, quiet),
         Command::LongLag(arguments) => long_lag::run(*arguments, quiet),
+        Command::Report(arguments) => report::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
     }
 }

@@ -30,6 +30,8 @@ pub mod tasks;
 #[cfg(feature = "cli")]
 pub mod long_lag;
 
+pub mod report;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 

@@ -5,6 +5,7 @@
 //! metrics.jsonl         what was measured, one JSON object a line
 //! step-000000500.ckpt   the state after a step; the newest few are kept, `resume` goes on from here
 //! best.ckpt             the state with the lowest loss on held-out data: to be used
+//! report.html           what `report` shows of the run
 //! writer.lock           empty; locked while a process writes here
 //! ```
 
@@ -98,6 +99,7 @@ const CONFIG: &str = "config.toml";
 /// What is written before it gets that name.
 const CONFIG_SAVING: &str = "config.toml.saving";
 const METRICS: &str = "metrics.jsonl";
+const REPORT: &str = "report.html";
 
 impl RunFolder {
     fn at(path: &Path) -> RunFolder {
@@ -179,7 +181,7 @@ impl RunFolder {
         // Only what a run writes; a person's own files stay. The checkpoints go first: a folder
         // without any is that of a run that saved nothing. The options stay until the new ones
         // replace them: they say that the folder is a run's, if this process is killed before.
-        for file in self.store.files()?.into_iter().chain([self.metrics()]) {
+        for file in self.store.files()?.into_iter().chain([self.metrics(), self.report()]) {
             match fs::remove_file(&file) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(failed(&file, "remove the old file")(source));
@@ -287,6 +289,10 @@ impl RunFolder {
     /// `metrics.jsonl`.
     pub fn metrics(&self) -> PathBuf {
         self.path.join(METRICS)
+    }
+    /// `report.html`.
+    pub fn report(&self) -> PathBuf {
+        self.path.join(REPORT)
     }
 }
 

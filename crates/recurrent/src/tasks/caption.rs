@@ -31,6 +31,8 @@ use crate::options::groups::{FEEDING, TABLE, TOKENS};
 use crate::options::{Options, ScheduleKind, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

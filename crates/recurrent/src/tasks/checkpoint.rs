@@ -128,6 +128,15 @@ pub fn best_loss(checkpoint: &Checkpoint<'_>) -> anyhow::Result<f64> {
     Ok(checkpoint.values::<f64>("losses", &[3])?[2])
 }
 
+/// The losses that the training measured on held-out data so far.
+///
+/// # Errors
+/// If the file is no checkpoint of a training.
+pub fn held_out_losses(checkpoint: &Checkpoint<'_>) -> anyhow::Result<Vec<HeldOutLoss>> {
+    let steps = checkpoint.values::<u64>("counters", &[3])?[0];
+    held_out(checkpoint, steps, best_loss(checkpoint)?)
+}
+
 /// A training that goes on, and what belongs to the run around it.
 pub struct Resumed<T: Task> {
     /// The training.

@@ -36,6 +36,8 @@ mod codec;
 pub use codec::{Codec, Example};
 use codec::{StepCodec, Steps, batch};
 
+mod exhibits;
+
 mod report;
 pub use report::ClassifyReport;
 

@@ -23,6 +23,8 @@ use crate::data::{
 use crate::options::{Options, ScheduleKind, groups, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

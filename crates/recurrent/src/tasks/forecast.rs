@@ -35,6 +35,8 @@ pub use rows::{Codec, Rows};
 mod model;
 pub use model::{ForecastBatch, Forecaster, ForecasterObjective};
 
+mod exhibits;
+
 mod report;
 use model::ForecasterTape;
 use report::Sums;

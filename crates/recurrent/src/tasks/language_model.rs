@@ -36,6 +36,8 @@ use crate::run::thousands;
 
 pub mod documents;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

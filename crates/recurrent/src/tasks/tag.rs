@@ -29,6 +29,8 @@ use crate::gradient_flow::{Chosen, LayerFlow, choose_examples, gradient_flow_of_
 use crate::options::{Options, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

@@ -36,6 +36,8 @@ use crate::options::groups::{TABLE, TOKENS};
 use crate::options::{FusionKind, Options, ScheduleKind, usage};
 use crate::run::thousands;
 
+mod exhibits;
+
 /// Everything that decides the bits of a run, beside the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {

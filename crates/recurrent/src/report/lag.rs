@@ -1,0 +1,74 @@
+//! How far the loss of a step reaches back through time.
+
+use super::Section;
+use super::chart::{Axis, Chart, Line, Stroke, Tone};
+use super::html::{figure, paragraph};
+use super::numbers::{count, short};
+use crate::gradient_flow::{LOSSES, LayerFlow};
+
+/// The section of a measurement with [`gradient_flow`](crate::gradient_flow::gradient_flow).
+pub(crate) fn section(flow: &[LayerFlow]) -> Section {
+    let points = |norms: &[f64]| -> Vec<(f64, f64)> {
+        norms.iter().enumerate().map(|(lag, &norm)| (lag as f64, norm)).collect()
+    };
+    let name = |what: &str, layer: usize| match flow.len() {
+        1 => what.to_owned(),
+        _ => format!("{what}, layer {}", layer + 1),
+    };
+    let mut lines = vec![];
+    for (at, LayerFlow { layer, h, c }) in flow.iter().enumerate() {
+        let tone = Tone::SERIES[at % Tone::SERIES.len()];
+        let line = |what, stroke, norms| Line {
+            name: name(what, *layer),
+            tone,
+            stroke,
+            points: points(norms),
+        };
+        lines.push(line("dL/dh", Stroke::Solid, h));
+        lines.extend(c.as_ref().map(|c| line("dL/dc", Stroke::Dashed, c)));
+    }
+    let chart = Chart {
+        title: "Norm of the gradient against lag, logarithmic".into(),
+        x: Axis::of("lag: steps back").counted(),
+        y: Axis::log("norm of the gradient of one step's loss"),
+        lines,
+        rules: vec![],
+        height: 300,
+    };
+    let caption = format!(
+        "The median over the losses of {LOSSES} steps of held-out text. dL/dh is the whole gradient \
+         of h at that lag; dL/dc what reaches c through c itself. A straight line falls by the same \
+         factor at each step back."
+    );
+    let sentences = flow.iter().map(|layer| sentence(layer, flow.len()));
+    let lead = paragraph(sentences.collect::<Vec<_>>().join(" "));
+    Section::new("lag", "How far back a loss reaches")
+        .lead(lead)
+        .body(figure(chart.html(), caption))
+}
+
+fn sentence(flow: &LayerFlow, layers: usize) -> String {
+    let lag = flow.h.len() - 1;
+    let (left, factor) = (flow.h[lag] / flow.h[0], flow.factor());
+    let back = format!("{} back", count(lag, "step"));
+    let which = match layers {
+        1 => String::new(),
+        _ => format!("Layer {}: ", flow.layer + 1),
+    };
+    match factor {
+        _ if left.is_nan() => format!("{which}The gradient is no number."),
+        0.0 => format!("{which}Nothing arrives {back}."),
+        _ if left > 1.0 => format!(
+            "{which}{} times as much arrives {back}: it explodes, by a factor of {factor:.3} a step.",
+            short(left)
+        ),
+        _ => {
+            let half = libm::log(0.5) / libm::log(factor);
+            format!(
+                "{which}{} of the gradient is left {back}; on the way it halves about every {}.",
+                short(left),
+                count((half.round() as usize).max(1), "step")
+            )
+        }
+    }
+}

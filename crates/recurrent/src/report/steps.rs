@@ -1,0 +1,204 @@
+//! How large gradients were over the steps of a run, and where limits cut them.
+
+use super::Section;
+use super::chart::{Axis, Chart, Line, Stroke, Tone, thinned};
+use super::history::{History, StepLine};
+use super::html::{Html, figure, note, paragraph, table};
+use super::numbers::{count, short};
+use crate::run::thousands;
+use crate::tasks::settings::Learning;
+
+const MOST_POINTS: usize = 400;
+/// So many of the largest norms are named.
+const NAMED: usize = 5;
+/// A norm that is so many times the median stands out.
+const BURST: f64 = 5.0;
+
+/// The section; `learning` is that of the run, whose limits it names.
+pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<Section> {
+    if history.steps.is_empty() {
+        return None;
+    }
+    let section = Section::new("gradients", "Gradients over the run");
+    let points = |lines: &mut dyn Iterator<Item = &StepLine>| -> Vec<(f64, f64)> {
+        lines.map(|line| (line.step as f64, line.gradient_norm)).collect()
+    };
+    let all = points(&mut history.steps.iter());
+    // The largest of neighbours: a burst must not be lost in a mean.
+    let largest = |points: &[(f64, f64)]| {
+        points.iter().map(|point| point.1).fold(f64::NAN, |most: f64, norm| most.max(norm))
+    };
+    let line = |name: &str, tone, stroke, points| Line { name: name.into(), tone, stroke, points };
+    let clipped: Vec<(f64, f64)> = match history.clips.is_empty() {
+        true => points(&mut history.steps.iter().filter(|line| line.clipped)),
+        false => history.clips.iter().map(|line| (line.step as f64, line.gradient_norm)).collect(),
+    };
+    let mut lines = vec![line("", Tone::Blue, Stroke::Solid, thinned(&all, MOST_POINTS, largest))];
+    if !clipped.is_empty() {
+        let dots = thinned(&clipped, MOST_POINTS, largest);
+        lines.push(line("", Tone::Orange, Stroke::Dots, dots));
+    }
+    let limit = learning.and_then(|learning| learning.clip_norm);
+    let chart = Chart {
+        title: "Norm of the gradients over the steps of the run, logarithmic".into(),
+        x: Axis { includes: Some(0.0), ..Axis::of("step").counted() },
+        y: Axis::log("norm of all gradients together, before clipping"),
+        lines,
+        rules: limit.map(|limit| (limit, format!("clip norm {limit}"))).into_iter().collect(),
+        height: 260,
+    };
+    let mut caption = match history.every() {
+        1 => String::new(),
+        every => {
+            format!("One step in {every} is measured, so a burst between two of them is not seen. ")
+        }
+    };
+    caption += "The axis is logarithmic.";
+    if !history.clips.is_empty() {
+        caption += " Dots: every step whose gradients were clipped.";
+    } else if !clipped.is_empty() {
+        caption += " Dots: steps whose gradients were clipped.";
+    }
+    let body = figure(chart.html(), caption).with(largest_ones(history));
+    Some(section.lead(lead(history, learning)).body(body))
+}
+
+/// The median of the norms that are numbers.
+fn median(history: &History) -> Option<f64> {
+    let mut norms: Vec<f64> = history.steps.iter().map(|line| line.gradient_norm).collect();
+    norms.retain(|norm| norm.is_finite());
+    norms.sort_by(f64::total_cmp);
+    norms.get(norms.len().saturating_sub(1) / 2).copied()
+}
+
+fn lead(history: &History, learning: Option<&Learning>) -> Html {
+    let lines = &history.steps;
+    let mut said = String::new();
+    if let Some(line) = lines.iter().find(|line| !line.gradient_norm.is_finite()) {
+        said += &format!(
+            "It exploded: the norm was no number at step {}. ",
+            thousands(line.step as usize)
+        );
+    }
+    let clipped = lines.iter().filter(|line| line.clipped).count();
+    if !history.clips.is_empty() {
+        let worst = history.clips.iter().filter(|line| !line.gradient_norm.is_nan());
+        let worst = worst.max_by(|a, b| a.gradient_norm.total_cmp(&b.gradient_norm));
+        let worst = worst.map_or(String::new(), |worst| {
+            let step = thousands(worst.step as usize);
+            format!(", at most from a norm of {}, at step {step}", short(worst.gradient_norm))
+        });
+        said += &format!("In all, {} clipped{worst}. ", were(history.clips.len()));
+    }
+    let limits = learning.map(|learning| (learning.clip_norm, learning.clip_value));
+    said += &match (clipped, limits) {
+        (0, Some((None, None))) => "There was no limit to clip at. ".to_owned(),
+        (0, _) => "No measured step was clipped. ".to_owned(),
+        _ => format!(
+            "{} of {} measured steps were clipped ({:.0} %). ",
+            thousands(clipped),
+            thousands(lines.len()),
+            100.0 * clipped as f64 / lines.len() as f64
+        ),
+    };
+    if let Some((_, Some(value))) = limits {
+        said += &format!("Numbers of a gradient are kept within {value}. ");
+    }
+    let most = lines.iter().filter(|line| line.gradient_norm.is_finite());
+    let most = most.max_by(|a, b| a.gradient_norm.total_cmp(&b.gradient_norm));
+    if let (Some(most), Some(median)) = (most, median(history)) {
+        let times = most.gradient_norm / median;
+        said += &match times > BURST {
+            true => format!(
+                "The largest norm, {} at step {}, is {} times the median of {}.",
+                short(most.gradient_norm),
+                thousands(most.step as usize),
+                thousands(times as usize),
+                short(median)
+            ),
+            false => format!(
+                "There was no burst: the largest norm is {}, the median {}.",
+                short(most.gradient_norm),
+                short(median)
+            ),
+        };
+    }
+    paragraph(said)
+}
+
+fn were(steps: usize) -> String {
+    let verb = if steps == 1 { "was" } else { "were" };
+    format!("{} {verb}", count(steps, "step"))
+}
+
+/// The steps with the largest norms, those that are no numbers first.
+fn largest_ones(history: &History) -> Html {
+    let mut lines: Vec<&StepLine> = history.steps.iter().collect();
+    if lines.len() <= NAMED {
+        return Html::new();
+    }
+    let size = |line: &StepLine| match line.gradient_norm.is_nan() {
+        true => f64::INFINITY,
+        false => line.gradient_norm,
+    };
+    lines.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let median = median(history).unwrap_or(f64::NAN);
+    let rows = lines.into_iter().take(NAMED).map(|line| {
+        vec![
+            thousands(line.step as usize).into(),
+            line.epoch.to_string().into(),
+            short(line.gradient_norm).into(),
+            format!("{:.1}", line.gradient_norm / median).into(),
+            short(line.loss).into(),
+            if line.clipped { "yes" } else { "" }.into(),
+        ]
+    });
+    let head = ["step", "epoch", "norm", "× median", "loss", "clipped"];
+    let which = note(format!("The {} with the largest norms.", count(NAMED, "measured step")));
+    table(&head, &[0, 1, 2, 3, 4], rows).with(which)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(norms: &[f64]) -> History {
+        let line = |(at, &gradient_norm): (usize, &f64)| StepLine {
+            step: 50 * (at as u64 + 1),
+            epoch: 1,
+            loss: 1.0,
+            learning_rate: 0.1,
+            gradient_norm,
+            clipped: gradient_norm > 5.0,
+        };
+        let steps = norms.iter().enumerate().map(line).collect();
+        History { steps, ..History::default() }
+    }
+
+    #[test]
+    fn a_burst_is_named_with_its_step() {
+        let norms = [1.0, 1.1, 0.9, 40.0, 1.0, 1.2, 1.0];
+        let section = section(&history(&norms), None).unwrap();
+        let (lead, body) = (section.lead.as_str(), section.body.as_str());
+        assert!(lead.contains("1 of 7 measured steps were clipped (14 %)"), "{lead}");
+        assert!(lead.contains("40.00 at step 200, is 40 times the median of 1.000"), "{lead}");
+        assert!(body.contains("<tbody><tr><td class=\"number\">200</td>"), "{body}");
+    }
+
+    #[test]
+    fn a_norm_that_is_no_number_comes_first() {
+        let norms = [1.0, 1.1, 2.0, 3.0, 4.0, 4.5, f64::NAN];
+        let section = section(&history(&norms), None).unwrap();
+        let lead = section.lead.as_str();
+        assert!(lead.contains("It exploded: the norm was no number at step 350"), "{lead}");
+        assert!(lead.contains("There was no burst"), "{lead}");
+        let first = "<tbody><tr><td class=\"number\">350</td>";
+        assert!(section.body.as_str().contains(first), "{:?}", section.body);
+    }
+
+    #[test]
+    fn without_lines_there_is_no_section() {
+        assert!(section(&History::default(), None).is_none());
+        assert!(section(&history(&[f64::NAN]), None).is_some());
+    }
+}
