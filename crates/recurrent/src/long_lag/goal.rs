@@ -60,7 +60,7 @@ pub struct Goal {
 impl Goal {
     /// Whether a sequence with this error is wrong; NaN is.
     pub fn is_wrong(&self, error: f64) -> bool {
-        !(error < self.right_below)
+        error.is_nan() || error >= self.right_below
     }
 
     /// Whether so many wrong sequences, and this mean of the errors and of their squares, are enough.

@@ -183,7 +183,8 @@ mod tests {
     use recurrent_kernels::Compute;
     use recurrent_kernels::random::Generator;
     use recurrent_topologies::{
-        InputConfig, Lengths, ManyToManyConfig, ManyToManyTape, Reading, StackConfig, TokenEncoding,
+        InputConfig, Lengths, ManyToManyConfig, ManyToManyTape, Reading, Regularization,
+        StackConfig, TokenEncoding,
     };
 
     /// What the probe shows of the last step agrees with the state that forward hands on.
@@ -199,6 +200,7 @@ mod tests {
                     num_layers: 1,
                     bidirectional: false,
                     dropout: 0.0,
+                    regularization: Regularization::NONE,
                 },
                 output_size: 3,
             }

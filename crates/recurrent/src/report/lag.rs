@@ -16,7 +16,8 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
         _ => format!("{what}, layer {}", layer + 1),
     };
     let mut lines = vec![];
-    for (at, LayerFlow { layer, h, c }) in flow.iter().enumerate() {
+    let mut said = vec![];
+    for (at, LayerFlow { layer, h, c, weight_hh, .. }) in flow.iter().enumerate() {
         let tone = Tone::SERIES[at % Tone::SERIES.len()];
         let line = |what, stroke, norms| Line {
             name: name(what, *layer),
@@ -26,6 +27,7 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
         };
         lines.push(line("dL/dh", Stroke::Solid, h));
         lines.extend(c.as_ref().map(|c| line("dL/dc", Stroke::Dashed, c)));
+        said.push(line("weight_hh", Stroke::Solid, weight_hh));
     }
     let chart = Chart {
         title: "Norm of the gradient against lag, logarithmic".into(),
@@ -35,6 +37,16 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
         rules: vec![],
         height: 300,
     };
+    let contributions = Chart {
+        title: "What each lag adds to the gradient of weight_hh, logarithmic".into(),
+        x: Axis::of("lag: steps back").counted(),
+        y: Axis::log("norm of the contribution"),
+        lines: said,
+        rules: vec![],
+        height: 260,
+    };
+    let learnt = "The gradient of weight_hh is a sum over lags; what a lag adds is what can be learnt \
+                  over so many steps.";
     let caption = format!(
         "The median over the losses of {LOSSES} steps of held-out text. dL/dh is the whole gradient \
          of h at that lag; dL/dc what reaches c through c itself. A straight line falls by the same \
@@ -45,6 +57,7 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
     Section::new("lag", "How far back a loss reaches")
         .lead(lead)
         .body(figure(chart.html(), caption))
+        .body(figure(contributions.html(), learnt))
 }
 
 fn sentence(flow: &LayerFlow, layers: usize) -> String {

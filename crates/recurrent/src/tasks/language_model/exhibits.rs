@@ -6,7 +6,8 @@ use recurrent_kernels::Compute;
 use recurrent_topologies::{Lengths, ManyToManyTape, Reading, Sampler, Sampling};
 
 use super::LanguageModel;
-use crate::gradient_flow::gradient_flow;
+use crate::data::TokenText;
+use crate::gradient_flow::{LOSSES, gradient_flow};
 use crate::report::{self, Exhibits, Inside, Section, Watch};
 use crate::tasks::{Parts, TaskSettings};
 
@@ -22,8 +23,17 @@ impl Exhibits for LanguageModel {
         &self,
         compute: &Compute,
         parameters: &Parameters<f32>,
-        text: &Vec<u32>,
+        text: &TokenText,
     ) -> Vec<Section> {
+        let most = (LAG + LOSSES + 1).max(Inside::tokens_for(self.current().network()));
+        let text = match text.beginning(most) {
+            Ok(text) => text,
+            Err(error) => {
+                let nothing = Err(error.into());
+                return vec![Section::or_note("lag", "How far back a loss reaches", nothing)];
+            }
+        };
+        let text = &*text;
         let mut sections = vec![];
         let lag = LAG.min(text.len().saturating_sub(2));
         if lag > 0 {
