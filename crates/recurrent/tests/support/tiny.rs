@@ -18,8 +18,7 @@ pub(crate) const TASKS: [Tiny; 8] = [
     Tiny {
         task: "language-model",
         write: |place| place.write("text.txt", text(1_400)),
-        options: "--data text.txt --sequence-length 16 --batch-size 4 --variational \
-                  --input-dropout 0.1 --output-dropout 0.2 --weight-dropout 0.3",
+        options: "--data text.txt --sequence-length 16 --batch-size 4",
     },
     Tiny {
         task: "classify",
@@ -50,7 +49,8 @@ pub(crate) const TASKS: [Tiny; 8] = [
     Tiny {
         task: "conditional-text",
         write: |place| place.write("names.csv", names()),
-        options: "--data names.csv --batch-size 5 --condition initial-state \
+        options: "--data names.csv --batch-size 5 --condition initial-state --variational \
+                  --input-dropout 0.1 --output-dropout 0.2 --weight-dropout 0.3 \
                   --forcing-schedule inverse-sigmoid --forcing-steps 9",
     },
     Tiny {
