@@ -82,7 +82,9 @@ fn what_is_there_is_not_run_again_and_threads_change_no_figure() {
     let before = place.read("half/results.jsonl");
     assert_eq!(place.done(&format!("{SMALL} --out half --json")), whole);
     assert_eq!(place.read("half/results.jsonl"), before);
-    place.done(&format!("{SMALL} --out half --learning-rate 0.02 --sequences 100"));
+    let other = SMALL.replace("--sequences 4000", "--sequences 100");
+    assert_ne!(other, SMALL);
+    place.done(&format!("{other} --out half --learning-rate 0.02"));
     assert_eq!(sorted("half/results.jsonl").len(), 12);
 }
 

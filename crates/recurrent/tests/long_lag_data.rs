@@ -245,10 +245,10 @@ fn shape(pixels: &[f32], side: usize) -> &'static str {
     let row = |y: usize| (0..side).map(|x| at(x, y)).sum::<f32>();
     let column = |x: usize| (0..side).map(|y| at(x, y)).sum::<f32>();
     let rows: Vec<usize> = (0..side).filter(|&y| row(y) > 0.0).collect();
-    let [upper, lower] = [0, 1].map(|half| {
-        let part = rows.chunks(rows.len().div_ceil(2)).nth(half).unwrap();
-        part.iter().map(|&y| row(y)).sum::<f32>()
-    });
+    // The row in the middle, if there is one, belongs to both halves.
+    let half = rows.len().div_ceil(2);
+    let [upper, lower] = [&rows[..half], &rows[rows.len() - half..]]
+        .map(|part| part.iter().map(|&y| row(y)).sum::<f32>());
     // The widest row and the highest column are the sides of the box, but for a cross or a circle at
     // the edge of a pixel.
     let width = (0..side).map(row).fold(0.0, f32::max);

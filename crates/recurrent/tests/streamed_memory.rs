@@ -17,7 +17,7 @@ const MOST: usize = 3 << 20;
 #[test]
 fn a_text_on_disk_takes_the_memory_of_its_streams() {
     let mut text = String::new();
-    for number in 0..700_000 {
+    for number in 0..800_000 {
         write!(text, "line {number}\r\n").unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
