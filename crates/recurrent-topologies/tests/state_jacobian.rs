@@ -108,6 +108,9 @@ fn products_are_those_of_differences() {
     let options = LstmOptions { proj_size: Some(2), peephole: true, ..LstmOptions::default() };
     let lstm = |input, hidden| Lstm::with_options(input, hidden, options);
     check(&case(lstm, 3, 1, Directions::Forward), forward(0));
+    let options = LstmOptions { layer_norm: true, ..LstmOptions::default() };
+    let lstm = |input, hidden| Lstm::with_options(input, hidden, options);
+    check(&case(lstm, 3, 1, Directions::Forward), forward(0));
 }
 
 #[test]

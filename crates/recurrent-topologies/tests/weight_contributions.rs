@@ -162,6 +162,9 @@ fn norms_are_those_of_explicit_matrices() {
     let options = LstmOptions { proj_size: Some(2), peephole: true, ..LstmOptions::default() };
     let lstm = |input, hidden| Lstm::with_options(input, hidden, options);
     Sequence::new(lstm, 1, one).check(0, Direction::Forward);
+    let options = LstmOptions { layer_norm: true, ..LstmOptions::default() };
+    let lstm = |input, hidden| Lstm::with_options(input, hidden, options);
+    Sequence::new(lstm, 1, one).check(0, Direction::Forward);
 }
 
 #[test]

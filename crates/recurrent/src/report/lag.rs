@@ -56,8 +56,7 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
     let lead = paragraph(sentences.collect::<Vec<_>>().join(" "));
     Section::new("lag", "How far back a loss reaches")
         .lead(lead)
-        .body(figure(chart.html(), caption))
-        .body(figure(contributions.html(), learnt))
+        .body(figure(chart.html(), caption).with(figure(contributions.html(), learnt)))
 }
 
 fn sentence(flow: &LayerFlow, layers: usize) -> String {
