@@ -186,10 +186,10 @@ pub struct Options {
     /// Sequences side by side
     #[arg(long, value_name = "COUNT")]
     pub batch_size: Option<usize>,
-    /// Steps between two updates; gradients go back through as many [k1]
+    /// Steps between two updates; gradients go back through as many (k1)
     #[arg(long, value_name = "STEPS")]
     pub sequence_length: Option<usize>,
-    /// Steps that gradients go back at each update, if more: those before its own are read again [k2]
+    /// Steps that gradients go back at each update, if more: those before its own are read again (k2)
     #[arg(long, value_name = "STEPS")]
     pub backward_steps: Option<usize>,
     /// What documents in the text end with, such as '\n\n'; the state begins afresh at its last token

@@ -2,8 +2,8 @@
 //!
 //! Loading reads the file from start to end three times, in pieces: to check and count it, to learn
 //! the vocabulary of its training part, and for the fingerprint. What stays is where some tokens lie:
-//! one place in [`PASS`] bytes. Then each stream of a training has a place of its own in the file and
-//! some [`AHEAD`] bytes of tokens ahead, so the memory depends on the number of streams and not on the
+//! one place in `PASS` bytes. Then each stream of a training has a place of its own in the file and
+//! some `AHEAD` bytes of tokens ahead, so the memory depends on the number of streams and not on the
 //! length of the text. The tokens are those of [`Corpus`](super::Corpus).
 
 use std::collections::{HashMap, VecDeque};
