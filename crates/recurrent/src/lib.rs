@@ -30,6 +30,7 @@ pub mod tasks;
 #[cfg(feature = "cli")]
 pub mod long_lag;
 
+#[cfg(feature = "cli")]
 pub mod report;
 
 #[cfg(feature = "cli")]

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The folder of a language model's run, whose held-out text is read
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Steps that gradients go back, each a truncation of its own [k2]
+    /// Steps that gradients go back, each a truncation of its own (k2)
     #[arg(long, value_name = "STEPS,...", value_delimiter = ',', default_value = "16,64,256")]
     backward_steps: Vec<usize>,
     /// Steps between two updates [k1; default: as many as go back]
