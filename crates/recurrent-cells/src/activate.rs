@@ -1,65 +1,69 @@
 //! Activations of pre-activations, with their slopes, as cells use them line by line.
 
-use recurrent_kernels::{Real, activation};
+use recurrent_kernels::{Numbers, Real, activation};
 
 /// A function of one number, next to its derivative, which takes the function's value.
-pub(crate) trait Activation {
+pub(crate) trait Activation: Copy {
     /// `y = f(x)`; NaN stays NaN.
-    fn value<T: Real>(x: T) -> T;
+    fn value<N: Numbers>(x: N) -> N;
     /// `f'(x)`, from `y = f(x)`.
-    fn slope<T: Real>(y: T) -> T;
+    fn slope<N: Numbers>(y: N) -> N;
 }
 
 /// `1 / (1 + e^-x)`, in [0, 1].
+#[derive(Clone, Copy)]
 pub(crate) struct Sigmoid;
 /// The hyperbolic tangent, in [-1, 1].
+#[derive(Clone, Copy)]
 pub(crate) struct Tanh;
 /// `max(x, 0)`.
+#[derive(Clone, Copy)]
 pub(crate) struct Relu;
 /// `x` itself.
+#[derive(Clone, Copy)]
 pub(crate) struct Identity;
 
 impl Activation for Sigmoid {
     #[inline(always)]
-    fn value<T: Real>(x: T) -> T {
+    fn value<N: Numbers>(x: N) -> N {
         activation::sigmoid(x)
     }
     #[inline(always)]
-    fn slope<T: Real>(y: T) -> T {
-        y * (T::ONE - y)
+    fn slope<N: Numbers>(y: N) -> N {
+        y * (y.all(Real::ONE) - y)
     }
 }
 
 impl Activation for Tanh {
     #[inline(always)]
-    fn value<T: Real>(x: T) -> T {
+    fn value<N: Numbers>(x: N) -> N {
         activation::tanh(x)
     }
     #[inline(always)]
-    fn slope<T: Real>(y: T) -> T {
-        T::ONE - y * y
+    fn slope<N: Numbers>(y: N) -> N {
+        y.all(Real::ONE) - y * y
     }
 }
 
 impl Activation for Relu {
     #[inline(always)]
-    fn value<T: Real>(x: T) -> T {
+    fn value<N: Numbers>(x: N) -> N {
         activation::relu(x)
     }
     #[inline(always)]
-    fn slope<T: Real>(y: T) -> T {
+    fn slope<N: Numbers>(y: N) -> N {
         activation::relu_slope(y)
     }
 }
 
 impl Activation for Identity {
     #[inline(always)]
-    fn value<T: Real>(x: T) -> T {
+    fn value<N: Numbers>(x: N) -> N {
         x
     }
     #[inline(always)]
-    fn slope<T: Real>(_: T) -> T {
-        T::ONE
+    fn slope<N: Numbers>(y: N) -> N {
+        y.all(Real::ONE)
     }
 }
 
@@ -67,10 +71,10 @@ impl Activation for Identity {
 /// activation sees it. A constant, so that cells without it have no trace of it in their loops.
 pub(crate) trait Clip: Copy {
     /// `f` of the clipped `x`.
-    fn value<A: Activation, T: Real>(self, x: T) -> T;
+    fn value<A: Activation, N: Numbers>(self, x: N) -> N;
     /// The derivative by the pre-activation, from the value `y`: 0 where the limit held it. A
     /// value that equals that of the limit counts as held.
-    fn slope<A: Activation, T: Real>(self, y: T) -> T;
+    fn slope<A: Activation, N: Numbers>(self, y: N) -> N;
 }
 
 /// No clip.
@@ -83,29 +87,30 @@ pub(crate) struct Limit(pub(crate) f64);
 
 impl Clip for Free {
     #[inline(always)]
-    fn value<A: Activation, T: Real>(self, x: T) -> T {
+    fn value<A: Activation, N: Numbers>(self, x: N) -> N {
         A::value(x)
     }
     #[inline(always)]
-    fn slope<A: Activation, T: Real>(self, y: T) -> T {
+    fn slope<A: Activation, N: Numbers>(self, y: N) -> N {
         A::slope(y)
     }
 }
 
 impl Clip for Limit {
     #[inline(always)]
-    fn value<A: Activation, T: Real>(self, x: T) -> T {
-        let limit = T::from_f64(self.0);
+    fn value<A: Activation, N: Numbers>(self, x: N) -> N {
+        let limit = x.all(Real::from_f64(self.0));
         // Selects that keep x unless it is beyond, so that NaN stays.
-        let x = if x > limit { limit } else { x };
-        let x = if x < -limit { -limit } else { x };
+        let x = limit.if_less(x, limit, x);
+        let x = x.if_less(-limit, -limit, x);
         A::value(x)
     }
     #[inline(always)]
-    fn slope<A: Activation, T: Real>(self, y: T) -> T {
-        let limit = T::from_f64(self.0);
-        let held = y <= A::value(-limit) || y >= A::value(limit);
-        if held { T::ZERO } else { A::slope(y) }
+    fn slope<A: Activation, N: Numbers>(self, y: N) -> N {
+        let limit: N::Number = Real::from_f64(self.0);
+        let (least, most) = (y.all(A::value(-limit)), y.all(A::value(limit)));
+        let zero = y.all(Real::ZERO);
+        y.if_at_most(least, zero, most.if_at_most(y, zero, A::slope(y)))
     }
 }
 
@@ -126,14 +131,46 @@ macro_rules! with_clip {
 }
 pub(crate) use with_clip;
 
-/// Every number of `block` becomes the activation of itself plus its bias.
-#[inline(always)]
-pub(crate) fn activate<A: Activation, T: Real>(clip: impl Clip, block: &mut [T], bias: &[T]) {
-    let bias = &bias[..block.len()];
-    for k in 0..block.len() {
-        block[k] = clip.value::<A, T>(block[k] + bias[k]);
-    }
+/// `Cell::pointwise` and `Cell::pointwise_backward` of `$cell`, by its `forward` and `backward`, compiled
+/// in this crate ([`Compiled`](recurrent_kernels::Compiled)).
+macro_rules! compiled_pointwise {
+    ($cell:ident) => {
+        fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
+            struct Here<'a>(&'a $cell);
+            impl<'a> Compiled for Here<'a> {
+                type Value<T: Real> = (Here<'a>, Level, usize, Forward<'a, T>);
+                type Output = ();
+                #[inline(never)]
+                fn f32((Here(cell), level, phase, step): Self::Value<f32>) {
+                    cell.forward(level, phase, step);
+                }
+                #[inline(never)]
+                fn f64((Here(cell), level, phase, step): Self::Value<f64>) {
+                    cell.forward(level, phase, step);
+                }
+            }
+            T::call::<Here<'_>>((Here(self), level, phase, step));
+        }
+
+        fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
+            struct Here<'a>(&'a $cell);
+            impl<'a> Compiled for Here<'a> {
+                type Value<T: Real> = (Here<'a>, Level, usize, Backward<'a, T>);
+                type Output = ();
+                #[inline(never)]
+                fn f32((Here(cell), level, phase, step): Self::Value<f32>) {
+                    cell.backward(level, phase, step);
+                }
+                #[inline(never)]
+                fn f64((Here(cell), level, phase, step): Self::Value<f64>) {
+                    cell.backward(level, phase, step);
+                }
+            }
+            T::call::<Here<'_>>((Here(self), level, phase, step));
+        }
+    };
 }
+pub(crate) use compiled_pointwise;
 
 /// The one door for limits: a clip that lets nothing through, or means nothing, is refused.
 #[track_caller]

@@ -12,10 +12,10 @@
 //! `linear_before_reset=1`. The reset before the product is that of the first version of the paper,
 //! Keras' `reset_after=False` and ONNX's default. [`GruOptions::clip`] is ONNX's, as in the LSTM.
 
-use recurrent_kernels::{Level, Real, Vectorized};
+use recurrent_kernels::{Compiled, Elementwise, ElementwiseWork, Level, Numbers, Real, Vectors};
 use serde::{Deserialize, Serialize};
 
-use crate::activate::{Clip, Sigmoid, Tanh, activate, check_clip, with_clip};
+use crate::activate::{Clip, Sigmoid, Tanh, check_clip, compiled_pointwise, with_clip};
 use crate::cell::{
     Backward, Biases, Cell, CellShape, Forward, Phase, RecurrentWeight, RowMap, Source, Target,
 };
@@ -135,21 +135,27 @@ impl Cell for Gru {
         ]
     }
 
-    fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
+    compiled_pointwise!(Gru);
+}
+
+impl Gru {
+    /// A phase of a step, [`Cell::pointwise`].
+    fn forward<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         let size = self.hidden_size;
         with_clip!(self.options.clip, clip => match (self.options.reset, phase) {
-            (Reset::After, _) => level.run(ForwardColumns { size, clip, step }),
-            (Reset::Before, 0) => level.run(ResetColumns { size, clip, step }),
-            (Reset::Before, _) => level.run(CandidateColumns { size, clip, step }),
+            (Reset::After, _) => level.run_elementwise(ForwardColumns { size, clip, step }),
+            (Reset::Before, 0) => level.run_elementwise(ResetColumns { size, clip, step }),
+            (Reset::Before, _) => level.run_elementwise(CandidateColumns { size, clip, step }),
         });
     }
 
-    fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
+    /// Undoes [`forward`](Self::forward).
+    fn backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
         let size = self.hidden_size;
         with_clip!(self.options.clip, clip => match (self.options.reset, phase) {
-            (Reset::After, _) => level.run(BackwardColumns { size, clip, step }),
-            (Reset::Before, 0) => level.run(ResetBackwardColumns { size, clip, step }),
-            (Reset::Before, _) => level.run(CandidateBackwardColumns { size, clip, step }),
+            (Reset::After, _) => level.run_elementwise(BackwardColumns { size, clip, step }),
+            (Reset::Before, 0) => level.run_elementwise(ResetBackwardColumns { size, clip, step }),
+            (Reset::Before, _) => level.run_elementwise(CandidateBackwardColumns { size, clip, step }),
         });
     }
 }
@@ -165,36 +171,44 @@ struct ForwardColumns<'a, T, C> {
     step: Forward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for ForwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for ForwardColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let ForwardColumns { size, clip, mut step } = self;
-        let [b_hn, b_r, b_z, b_n] = blocks(step.bias, size);
+        let bias = blocks(step.bias, size);
         for j in 0..step.tape.columns() {
             let [hn, r, z, n] = blocks_mut(step.tape.column(j), size);
-            // One loop a line: the compiler vectorises loops over few slices only.
-            for k in 0..size {
-                hn[k] += b_hn[k];
-            }
-            activate::<Sigmoid, T>(clip, r, b_r);
-            activate::<Sigmoid, T>(clip, z, b_z);
-            for k in 0..size {
-                n[k] = clip.value::<Tanh, T>(r[k].mul_add(hn[k], n[k] + b_n[k]));
-            }
-            update(z, n, step.previous.h.column(j), step.h.column(j));
+            let [b_hn, b_r, b_z, b_n] = bias;
+            let (h, h_next) = (step.previous.h.column(j), step.h.column(j));
+            let (changed, read) = ([hn, r, z, n, h_next], [h, b_hn, b_r, b_z, b_n]);
+            vectors.elementwise(&AfterForward(clip), changed, read);
         }
+    }
+}
+
+/// The equations of [`ForwardColumns`] at one place.
+struct AfterForward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 5, 5> for AfterForward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [hn, r, z, n, _]: [N; 5],
+        [h, b_hn, b_r, b_z, b_n]: [N; 5],
+    ) -> [N; 5] {
+        let clip = self.0;
+        let hn = hn + b_hn;
+        let r = clip.value::<Sigmoid, N>(r + b_r);
+        let z = clip.value::<Sigmoid, N>(z + b_z);
+        let n = clip.value::<Tanh, N>(r.mul_add(hn, n + b_n));
+        [hn, r, z, n, update(z, n, h)]
     }
 }
 
 /// `h' = (1 - z) n + z h`
 #[inline(always)]
-fn update<T: Real>(z: &[T], n: &[T], h: &[T], h_next: &mut [T]) {
-    let size = z.len();
-    let (n, h, h_next) = (&n[..size], &h[..size], &mut h_next[..size]);
-    for k in 0..size {
-        h_next[k] = (T::ONE - z[k]) * n[k] + z[k] * h[k];
-    }
+fn update<N: Numbers>(z: N, n: N, h: N) -> N {
+    (z.all(Real::ONE) - z) * n + z * h
 }
 
 /// Reads [`ForwardColumns`] from its last line to its first. r, z and n become the gradients of
@@ -211,45 +225,41 @@ struct BackwardColumns<'a, T, C> {
     step: Backward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for BackwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for BackwardColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let BackwardColumns { size, clip, mut step } = self;
         for j in 0..step.tape.columns() {
             let [hn, r, z, n] = blocks_mut(step.tape.column(j), size);
             let (h, d_h_next) = (step.previous.h.column(j), step.d_h.column(j));
-            update_backward(clip, z, n, h, d_h_next, step.d_h_previous.column(j));
-            for k in 0..size {
-                let reset = r[k];
-                r[k] = n[k] * hn[k] * clip.slope::<Sigmoid, T>(reset);
-                hn[k] = n[k] * reset;
-            }
+            let changed = [hn, r, z, n, step.d_h_previous.column(j)];
+            vectors.elementwise(&AfterBackward(clip), changed, [h, d_h_next]);
         }
     }
 }
 
-/// Undoes [`update`]: `d_h += d_h' z`, `n <- d_h' (1 - z) n'`, `z <- d_h' (h - n) z'`.
+/// The equations of [`BackwardColumns`] at one place.
+struct AfterBackward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 5, 2> for AfterBackward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [hn, r, z, n, d_h]: [N; 5],
+        [h, d_h_next]: [N; 2],
+    ) -> [N; 5] {
+        let [d_z, d_n, d_h] = update_backward(self.0, [z, n, d_h], h, d_h_next);
+        let d_r = d_n * hn * self.0.slope::<Sigmoid, N>(r);
+        [d_n * r, d_r, d_z, d_n, d_h]
+    }
+}
+
+/// Undoes [`update`]: `z <- d_h' (h - n) z'`, `n <- d_h' (1 - z) n'`, `d_h += d_h' z`.
 #[inline(always)]
-fn update_backward<T: Real>(
-    clip: impl Clip,
-    z: &mut [T],
-    n: &mut [T],
-    h: &[T],
-    d_h_next: &[T],
-    d_h: &mut [T],
-) {
-    let size = z.len();
-    let (n, h) = (&mut n[..size], &h[..size]);
-    let (d_h_next, d_h) = (&d_h_next[..size], &mut d_h[..size]);
-    for k in 0..size {
-        d_h[k] += d_h_next[k] * z[k];
-    }
-    for k in 0..size {
-        let (update, candidate) = (z[k], n[k]);
-        n[k] = d_h_next[k] * (T::ONE - update) * clip.slope::<Tanh, T>(candidate);
-        z[k] = d_h_next[k] * (h[k] - candidate) * clip.slope::<Sigmoid, T>(update);
-    }
+fn update_backward<N: Numbers>(clip: impl Clip, [z, n, d_h]: [N; 3], h: N, d_h_next: N) -> [N; 3] {
+    let d_z = d_h_next * (h - n) * clip.slope::<Sigmoid, N>(z);
+    let d_n = d_h_next * (z.all(Real::ONE) - z) * clip.slope::<Tanh, N>(n);
+    [d_z, d_n, d_h + d_h_next * z]
 }
 
 /// The first phase of a step with the reset before the product; rh is what the second multiplies:
@@ -262,21 +272,27 @@ struct ResetColumns<'a, T, C> {
     step: Forward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for ResetColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for ResetColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let ResetColumns { size, clip, mut step } = self;
         let [_, b_r, b_z, _] = blocks(step.bias, size);
         for j in 0..step.tape.columns() {
             let [rh, r, z, _] = blocks_mut(step.tape.column(j), size);
-            let h = &step.previous.h.column(j)[..size];
-            activate::<Sigmoid, T>(clip, r, b_r);
-            activate::<Sigmoid, T>(clip, z, b_z);
-            for k in 0..size {
-                rh[k] = r[k] * h[k];
-            }
+            let read = [step.previous.h.column(j), b_r, b_z];
+            vectors.elementwise(&ResetForward(clip), [rh, r, z], read);
         }
+    }
+}
+
+/// The equations of [`ResetColumns`] at one place.
+struct ResetForward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 3, 3> for ResetForward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, [_, r, z]: [N; 3], [h, b_r, b_z]: [N; 3]) -> [N; 3] {
+        let r = self.0.value::<Sigmoid, N>(r + b_r);
+        [r * h, r, self.0.value::<Sigmoid, N>(z + b_z)]
     }
 }
 
@@ -290,22 +306,26 @@ struct ResetBackwardColumns<'a, T, C> {
     step: Backward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for ResetBackwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for ResetBackwardColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let ResetBackwardColumns { size, clip, mut step } = self;
         for j in 0..step.tape.columns() {
             let [_, r, _, _] = blocks_mut(step.tape.column(j), size);
-            let h = &step.previous.h.column(j)[..size];
-            let d_rh = &step.d_inner.as_ref().column(j)[..size];
-            let d_h = &mut step.d_h_previous.column(j)[..size];
-            for k in 0..size {
-                let reset = r[k];
-                d_h[k] += d_rh[k] * reset;
-                r[k] = d_rh[k] * h[k] * clip.slope::<Sigmoid, T>(reset);
-            }
+            let read = [step.previous.h.column(j), step.d_inner.as_ref().column(j)];
+            let changed = [r, step.d_h_previous.column(j)];
+            vectors.elementwise(&ResetBackward(clip), changed, read);
         }
+    }
+}
+
+/// The equations of [`ResetBackwardColumns`] at one place.
+struct ResetBackward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 2, 2> for ResetBackward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, [r, d_h]: [N; 2], [h, d_rh]: [N; 2]) -> [N; 2] {
+        [d_rh * h * self.0.slope::<Sigmoid, N>(r), d_h + d_rh * r]
     }
 }
 
@@ -319,17 +339,27 @@ struct CandidateColumns<'a, T, C> {
     step: Forward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for CandidateColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for CandidateColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let CandidateColumns { size, clip, mut step } = self;
         let [_, _, _, b_n] = blocks(step.bias, size);
         for j in 0..step.tape.columns() {
             let [_, _, z, n] = blocks_mut(step.tape.column(j), size);
-            activate::<Tanh, T>(clip, n, b_n);
-            update(z, n, step.previous.h.column(j), step.h.column(j));
+            let read = [&*z, step.previous.h.column(j), b_n];
+            vectors.elementwise(&CandidateForward(clip), [n, step.h.column(j)], read);
         }
+    }
+}
+
+/// The equations of [`CandidateColumns`] at one place.
+struct CandidateForward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 2, 3> for CandidateForward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, [n, _]: [N; 2], [z, h, b_n]: [N; 3]) -> [N; 2] {
+        let n = self.0.value::<Tanh, N>(n + b_n);
+        [n, update(z, n, h)]
     }
 }
 
@@ -340,16 +370,26 @@ struct CandidateBackwardColumns<'a, T, C> {
     step: Backward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for CandidateBackwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip> ElementwiseWork for CandidateBackwardColumns<'_, T, C> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let CandidateBackwardColumns { size, clip, mut step } = self;
         for j in 0..step.tape.columns() {
             let [_, _, z, n] = blocks_mut(step.tape.column(j), size);
             let (h, d_h_next) = (step.previous.h.column(j), step.d_h.column(j));
-            update_backward(clip, z, n, h, d_h_next, step.d_h_previous.column(j));
+            let changed = [z, n, step.d_h_previous.column(j)];
+            vectors.elementwise(&CandidateBackward(clip), changed, [h, d_h_next]);
         }
+    }
+}
+
+/// The equations of [`CandidateBackwardColumns`] at one place.
+struct CandidateBackward<C>(C);
+
+impl<T: Real, C: Clip> Elementwise<T, 3, 2> for CandidateBackward<C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, changed: [N; 3], [h, d_h_next]: [N; 2]) -> [N; 3] {
+        update_backward(self.0, changed, h, d_h_next)
     }
 }
 

@@ -23,10 +23,10 @@
 use std::ops::Range;
 
 use recurrent_kernels::activation::tanh;
-use recurrent_kernels::{Level, Real, Vectorized};
+use recurrent_kernels::{Compiled, Elementwise, ElementwiseWork, Level, Numbers, Real, Vectors};
 use serde::{Deserialize, Serialize};
 
-use crate::activate::{Clip, Sigmoid, Tanh, activate, check_clip, with_clip};
+use crate::activate::{Clip, Sigmoid, Tanh, check_clip, compiled_pointwise, with_clip};
 use crate::cell::{
     Backward, Biases, Cell, CellShape, Forward, NormSum, Peephole, PeepholeAt, Phase,
     RecurrentWeight, RowMap, Source, Target,
@@ -206,27 +206,35 @@ impl Cell for Lstm {
         }
     }
 
-    fn pointwise<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
+    compiled_pointwise!(Lstm);
+}
+
+impl Lstm {
+    /// A phase of a step, [`Cell::pointwise`].
+    fn forward<T: Real>(&self, level: Level, phase: usize, step: Forward<'_, T>) {
         if let Some(normed) = self.normed() {
             return normed.forward(level, step);
         }
         // The projection is a product and nothing else.
         if phase == 0 {
             let blocks = self.blocks();
-            with_clip!(self.options.clip, clip => {
-                level.run(ForwardColumns { blocks, clip, step });
+            with_clip!(self.options.clip, clip => match blocks.peephole {
+                false => level.run_elementwise(ForwardColumns::<_, _, false> { blocks, clip, step }),
+                true => level.run_elementwise(ForwardColumns::<_, _, true> { blocks, clip, step }),
             });
         }
     }
 
-    fn pointwise_backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
+    /// Undoes [`forward`](Self::forward).
+    fn backward<T: Real>(&self, level: Level, phase: usize, step: Backward<'_, T>) {
         if let Some(normed) = self.normed() {
             return normed.backward(level, step);
         }
         if phase == 0 {
             let blocks = self.blocks();
-            with_clip!(self.options.clip, clip => {
-                level.run(BackwardColumns { blocks, clip, step });
+            with_clip!(self.options.clip, clip => match blocks.peephole {
+                false => level.run_elementwise(BackwardColumns::<_, _, false> { blocks, clip, step }),
+                true => level.run_elementwise(BackwardColumns::<_, _, true> { blocks, clip, step }),
             });
         }
     }
@@ -270,13 +278,15 @@ impl Blocks {
         Gates { m, i, f, g, o: &mut o[..self.size] }
     }
 
-    /// w_i, w_f, w_o; empty where they are not there.
+    /// w_i, w_f, w_o; where there are none, `others`, which nobody looks at.
     #[inline(always)]
-    fn peepholes<'a, T>(&self, weight: &'a [T]) -> [&'a [T]; 3] {
-        let size = if self.peephole { self.size } else { 0 };
-        let (w_i, rest) = weight.split_at(size);
-        let (w_f, w_o) = rest.split_at(if self.coupled { 0 } else { size });
-        [w_i, w_f, &w_o[..size]]
+    fn peepholes<'a, T>(&self, weight: &'a [T], others: &'a [T]) -> [&'a [T]; 3] {
+        if !self.peephole {
+            return [others; 3];
+        }
+        let (w_i, rest) = weight.split_at(self.size);
+        let (w_f, w_o) = rest.split_at(if self.coupled { 0 } else { self.size });
+        [w_i, w_f, &w_o[..self.size]]
     }
 }
 
@@ -288,62 +298,81 @@ impl Blocks {
 /// [o += w_o c']            o = sigmoid(o + b_o)
 /// h' = o tanh(c')          [or m = o tanh(c')]
 /// ```
-struct ForwardColumns<'a, T, C> {
+struct ForwardColumns<'a, T, C, const PEEPHOLE: bool> {
     blocks: Blocks,
     clip: C,
     step: Forward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for ForwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip, const PEEPHOLE: bool> ElementwiseWork
+    for ForwardColumns<'_, T, C, PEEPHOLE>
+{
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let ForwardColumns { blocks, clip, mut step } = self;
         let size = blocks.size;
         let bias = blocks.of(step.bias);
-        let [w_i, w_f, w_o] = blocks.peepholes(step.peephole);
+        let [w_i, w_f, w_o] = blocks.peepholes(step.peephole, bias.i);
         for j in 0..step.tape.columns() {
             let Gates { m, i, f, g, o } = blocks.of_mut(step.tape.column(j));
             let c = &step.previous.c.column(j)[..size];
             let c_next = &mut step.c.column(j)[..size];
-            // One loop a line: the compiler vectorises loops over few slices only.
-            if blocks.peephole {
-                look(i, w_i, c);
-                look(f, w_f, c);
-            }
-            activate::<Sigmoid, T>(clip, i, bias.i);
-            activate::<Tanh, T>(clip, g, bias.g);
-            if blocks.coupled {
-                for r in 0..size {
-                    c_next[r] = (T::ONE - i[r]).mul_add(c[r], i[r] * g[r]);
-                }
-            } else {
-                // Only here does the compiler see how long f is, and vectorises.
-                let f = &mut f[..size];
-                activate::<Sigmoid, T>(clip, f, bias.f);
-                for r in 0..size {
-                    c_next[r] = f[r].mul_add(c[r], i[r] * g[r]);
-                }
-            }
-            if blocks.peephole {
-                look(o, w_o, c_next);
-            }
-            activate::<Sigmoid, T>(clip, o, bias.o);
             let shown = if blocks.inner > 0 { m } else { step.h.column(j) };
-            let shown = &mut shown[..size];
-            for r in 0..size {
-                shown[r] = o[r] * tanh(c_next[r]);
+            if blocks.coupled {
+                let changed = [i, g, o, c_next, shown];
+                let read = [c, bias.i, bias.g, bias.o, w_i, w_o];
+                vectors.elementwise(&CoupledForward::<_, PEEPHOLE>(clip), changed, read);
+            } else {
+                let changed = [i, f, g, o, c_next, shown];
+                let read = [c, bias.i, bias.f, bias.g, bias.o, w_i, w_f, w_o];
+                vectors.elementwise(&GatesForward::<_, PEEPHOLE>(clip), changed, read);
             }
         }
     }
 }
 
-/// `gate += w c`
+/// `gate + w c` through a peephole.
 #[inline(always)]
-fn look<T: Real>(gate: &mut [T], w: &[T], c: &[T]) {
-    let (w, c) = (&w[..gate.len()], &c[..gate.len()]);
-    for r in 0..gate.len() {
-        gate[r] = w[r].mul_add(c[r], gate[r]);
+fn look<N: Numbers, const PEEPHOLE: bool>(gate: N, w: N, c: N) -> N {
+    if PEEPHOLE { w.mul_add(c, gate) } else { gate }
+}
+
+/// The equations of [`ForwardColumns`] at one place.
+struct GatesForward<C, const PEEPHOLE: bool>(C);
+
+impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 6, 8> for GatesForward<C, PEEPHOLE> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [i, f, g, o, _, _]: [N; 6],
+        [c, b_i, b_f, b_g, b_o, w_i, w_f, w_o]: [N; 8],
+    ) -> [N; 6] {
+        let clip = self.0;
+        let i = clip.value::<Sigmoid, N>(look::<N, PEEPHOLE>(i, w_i, c) + b_i);
+        let f = clip.value::<Sigmoid, N>(look::<N, PEEPHOLE>(f, w_f, c) + b_f);
+        let g = clip.value::<Tanh, N>(g + b_g);
+        let c_next = f.mul_add(c, i * g);
+        let o = clip.value::<Sigmoid, N>(look::<N, PEEPHOLE>(o, w_o, c_next) + b_o);
+        [i, f, g, o, c_next, o * tanh(c_next)]
+    }
+}
+
+/// [`GatesForward`] with `f = 1 - i`.
+struct CoupledForward<C, const PEEPHOLE: bool>(C);
+
+impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 5, 6> for CoupledForward<C, PEEPHOLE> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [i, g, o, _, _]: [N; 5],
+        [c, b_i, b_g, b_o, w_i, w_o]: [N; 6],
+    ) -> [N; 5] {
+        let clip = self.0;
+        let i = clip.value::<Sigmoid, N>(look::<N, PEEPHOLE>(i, w_i, c) + b_i);
+        let g = clip.value::<Tanh, N>(g + b_g);
+        let c_next = (i.all(T::ONE) - i).mul_add(c, i * g);
+        let o = clip.value::<Sigmoid, N>(look::<N, PEEPHOLE>(o, w_o, c_next) + b_o);
+        [i, g, o, c_next, o * tanh(c_next)]
     }
 }
 
@@ -355,19 +384,19 @@ fn look<T: Real>(gate: &mut [T], w: &[T], c: &[T]) {
 /// i <- d_c' g i'      g <- d_c' i g'      [coupled: i <- d_c' (g - c) i']
 /// f <- d_c' c f'      d_c = d_c' f        [d_c += w_i d_i + w_f d_f]
 /// ```
-struct BackwardColumns<'a, T, C> {
+struct BackwardColumns<'a, T, C, const PEEPHOLE: bool> {
     blocks: Blocks,
     clip: C,
     step: Backward<'a, T>,
 }
 
-impl<T: Real, C: Clip> Vectorized for BackwardColumns<'_, T, C> {
-    type Output = ();
+impl<T: Real, C: Clip, const PEEPHOLE: bool> ElementwiseWork
+    for BackwardColumns<'_, T, C, PEEPHOLE>
+{
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vectors>(self, vectors: V) {
         let BackwardColumns { blocks, clip, mut step } = self;
         let size = blocks.size;
-        let [w_i, w_f, w_o] = blocks.peepholes(step.peephole);
         let d_shown = if blocks.inner > 0 { step.d_inner.as_ref() } else { step.d_h };
         for j in 0..step.tape.columns() {
             let Gates { i, f, g, o, .. } = blocks.of_mut(step.tape.column(j));
@@ -375,40 +404,58 @@ impl<T: Real, C: Clip> Vectorized for BackwardColumns<'_, T, C> {
             let c_next = &step.next.c.column(j)[..size];
             let d_h = &d_shown.column(j)[..size];
             let d_c = &mut step.d_c.column(j)[..size];
-            for r in 0..size {
-                let shown = tanh(c_next[r]);
-                d_c[r] += d_h[r] * o[r] * (T::ONE - shown * shown);
-                o[r] = d_h[r] * shown * clip.slope::<Sigmoid, T>(o[r]);
-            }
-            if blocks.peephole {
-                look(d_c, w_o, o);
-            }
+            let [w_i, w_f, w_o] = blocks.peepholes(step.peephole, c);
             if blocks.coupled {
-                for r in 0..size {
-                    let (input, candidate) = (i[r], g[r]);
-                    i[r] = d_c[r] * (candidate - c[r]) * clip.slope::<Sigmoid, T>(input);
-                    g[r] = d_c[r] * input * clip.slope::<Tanh, T>(candidate);
-                    d_c[r] *= T::ONE - input;
-                }
+                let (changed, read) = ([i, g, o, d_c], [c, c_next, d_h, w_i, w_o]);
+                vectors.elementwise(&CoupledBackward::<_, PEEPHOLE>(clip), changed, read);
             } else {
-                for r in 0..size {
-                    let (input, candidate) = (i[r], g[r]);
-                    i[r] = d_c[r] * candidate * clip.slope::<Sigmoid, T>(input);
-                    g[r] = d_c[r] * input * clip.slope::<Tanh, T>(candidate);
-                }
-                let f = &mut f[..size];
-                for r in 0..size {
-                    let forget = f[r];
-                    f[r] = d_c[r] * c[r] * clip.slope::<Sigmoid, T>(forget);
-                    d_c[r] *= forget;
-                }
-            }
-            if blocks.peephole {
-                look(d_c, w_i, i);
-                if !blocks.coupled {
-                    look(d_c, w_f, f);
-                }
+                let (changed, read) = ([i, f, g, o, d_c], [c, c_next, d_h, w_i, w_f, w_o]);
+                vectors.elementwise(&GatesBackward::<_, PEEPHOLE>(clip), changed, read);
             }
         }
+    }
+}
+
+/// The equations of [`BackwardColumns`] at one place.
+struct GatesBackward<C, const PEEPHOLE: bool>(C);
+
+impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 5, 6> for GatesBackward<C, PEEPHOLE> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [i, f, g, o, d_c]: [N; 5],
+        [c, c_next, d_h, w_i, w_f, w_o]: [N; 6],
+    ) -> [N; 5] {
+        let clip = self.0;
+        let shown = tanh(c_next);
+        let d_c = d_c + d_h * o * (o.all(T::ONE) - shown * shown);
+        let d_o = d_h * shown * clip.slope::<Sigmoid, N>(o);
+        let d_c = look::<N, PEEPHOLE>(d_c, w_o, d_o);
+        let d_i = d_c * g * clip.slope::<Sigmoid, N>(i);
+        let d_g = d_c * i * clip.slope::<Tanh, N>(g);
+        let d_f = d_c * c * clip.slope::<Sigmoid, N>(f);
+        let d_c = look::<N, PEEPHOLE>(d_c * f, w_i, d_i);
+        [d_i, d_f, d_g, d_o, look::<N, PEEPHOLE>(d_c, w_f, d_f)]
+    }
+}
+
+/// [`GatesBackward`] with `f = 1 - i`.
+struct CoupledBackward<C, const PEEPHOLE: bool>(C);
+
+impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 4, 5> for CoupledBackward<C, PEEPHOLE> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(
+        &self,
+        [i, g, o, d_c]: [N; 4],
+        [c, c_next, d_h, w_i, w_o]: [N; 5],
+    ) -> [N; 4] {
+        let (clip, one) = (self.0, i.all(T::ONE));
+        let shown = tanh(c_next);
+        let d_c = d_c + d_h * o * (one - shown * shown);
+        let d_o = d_h * shown * clip.slope::<Sigmoid, N>(o);
+        let d_c = look::<N, PEEPHOLE>(d_c, w_o, d_o);
+        let d_i = d_c * (g - c) * clip.slope::<Sigmoid, N>(i);
+        let d_g = d_c * i * clip.slope::<Tanh, N>(g);
+        [d_i, d_g, d_o, look::<N, PEEPHOLE>(d_c * (one - i), w_i, d_i)]
     }
 }

@@ -9,10 +9,12 @@
 
 use std::ops::Range;
 
-use recurrent_kernels::{Level, Real, Vectorized};
+use recurrent_kernels::{Compiled, Elementwise, ElementwiseWork, Level, Numbers, Real, Vectors};
 use serde::{Deserialize, Serialize};
 
-use crate::activate::{Activation, Clip, Identity, Relu, Tanh, activate, check_clip, with_clip};
+use crate::activate::{
+    Activation, Clip, Identity, Relu, Tanh, check_clip, compiled_pointwise, with_clip,
+};
 use crate::cell::{Backward, Biases, Cell, CellShape, Forward, Phase, RowMap};
 
 /// The function f of an [`Rnn`].
@@ -107,9 +109,9 @@ impl Cell for Rnn {
     #[inline]
     fn hidden_slope<T: Real>(&self, h: T) -> Option<T> {
         Some(with_clip!(self.options.clip, clip => match self.nonlinearity {
-            Nonlinearity::Tanh => clip.slope::<Tanh, T>(h),
-            Nonlinearity::Relu => clip.slope::<Relu, T>(h),
-            Nonlinearity::Identity => clip.slope::<Identity, T>(h),
+            Nonlinearity::Tanh => clip.slope::<Tanh, _>(h),
+            Nonlinearity::Relu => clip.slope::<Relu, _>(h),
+            Nonlinearity::Identity => clip.slope::<Identity, _>(h),
         }))
     }
 
@@ -120,19 +122,25 @@ impl Cell for Rnn {
         }
     }
 
-    fn pointwise<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {
+    compiled_pointwise!(Rnn);
+}
+
+impl Rnn {
+    /// A phase of a step, [`Cell::pointwise`].
+    fn forward<T: Real>(&self, level: Level, _phase: usize, step: Forward<'_, T>) {
         with_clip!(self.options.clip, clip => match self.nonlinearity {
-            Nonlinearity::Tanh => level.run(ForwardColumns { f: Tanh, clip, step }),
-            Nonlinearity::Relu => level.run(ForwardColumns { f: Relu, clip, step }),
-            Nonlinearity::Identity => level.run(ForwardColumns { f: Identity, clip, step }),
+            Nonlinearity::Tanh => level.run_elementwise(ForwardColumns { f: Tanh, clip, step }),
+            Nonlinearity::Relu => level.run_elementwise(ForwardColumns { f: Relu, clip, step }),
+            Nonlinearity::Identity => level.run_elementwise(ForwardColumns { f: Identity, clip, step }),
         });
     }
 
-    fn pointwise_backward<T: Real>(&self, level: Level, _phase: usize, step: Backward<'_, T>) {
+    /// Undoes [`forward`](Self::forward).
+    fn backward<T: Real>(&self, level: Level, _phase: usize, step: Backward<'_, T>) {
         with_clip!(self.options.clip, clip => match self.nonlinearity {
-            Nonlinearity::Tanh => level.run(BackwardColumns { f: Tanh, clip, step }),
-            Nonlinearity::Relu => level.run(BackwardColumns { f: Relu, clip, step }),
-            Nonlinearity::Identity => level.run(BackwardColumns { f: Identity, clip, step }),
+            Nonlinearity::Tanh => level.run_elementwise(BackwardColumns { f: Tanh, clip, step }),
+            Nonlinearity::Relu => level.run_elementwise(BackwardColumns { f: Relu, clip, step }),
+            Nonlinearity::Identity => level.run_elementwise(BackwardColumns { f: Identity, clip, step }),
         });
     }
 }
@@ -142,22 +150,29 @@ impl Cell for Rnn {
 /// a = f(a + b)      h' = a
 /// ```
 struct ForwardColumns<'a, T, F, C> {
-    #[allow(dead_code)] // its type says which function
     f: F,
     clip: C,
     step: Forward<'a, T>,
 }
 
-impl<T: Real, F: Activation, C: Clip> Vectorized for ForwardColumns<'_, T, F, C> {
-    type Output = ();
+impl<T: Real, F: Activation, C: Clip> ElementwiseWork for ForwardColumns<'_, T, F, C> {
     #[inline(always)]
-    fn run(self) {
-        let ForwardColumns { clip, mut step, .. } = self;
-        for j in 0..step.tape.columns() {
-            let a = step.tape.column(j);
-            activate::<F, T>(clip, a, step.bias);
-            step.h.column(j).copy_from_slice(a);
+    fn run<V: Vectors>(mut self, vectors: V) {
+        for j in 0..self.step.tape.columns() {
+            let (a, h) = (self.step.tape.column(j), self.step.h.column(j));
+            vectors.elementwise(&Forwards(self.f, self.clip), [a, h], [self.step.bias]);
         }
+    }
+}
+
+/// a and h' from a and b.
+struct Forwards<F, C>(F, C);
+
+impl<T: Real, F: Activation, C: Clip> Elementwise<T, 2, 1> for Forwards<F, C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, [a, _]: [N; 2], [b]: [N; 1]) -> [N; 2] {
+        let a = self.1.value::<F, N>(a + b);
+        [a, a]
     }
 }
 
@@ -166,23 +181,27 @@ impl<T: Real, F: Activation, C: Clip> Vectorized for ForwardColumns<'_, T, F, C>
 /// a <- d_h' f'(a)
 /// ```
 struct BackwardColumns<'a, T, F, C> {
-    #[allow(dead_code)] // its type says which function
     f: F,
     clip: C,
     step: Backward<'a, T>,
 }
 
-impl<T: Real, F: Activation, C: Clip> Vectorized for BackwardColumns<'_, T, F, C> {
-    type Output = ();
+impl<T: Real, F: Activation, C: Clip> ElementwiseWork for BackwardColumns<'_, T, F, C> {
     #[inline(always)]
-    fn run(self) {
-        let BackwardColumns { clip, mut step, .. } = self;
-        for j in 0..step.tape.columns() {
-            let a = step.tape.column(j);
-            let d_h = &step.d_h.column(j)[..a.len()];
-            for k in 0..a.len() {
-                a[k] = d_h[k] * clip.slope::<F, T>(a[k]);
-            }
+    fn run<V: Vectors>(mut self, vectors: V) {
+        for j in 0..self.step.tape.columns() {
+            let (a, d_h) = (self.step.tape.column(j), self.step.d_h.column(j));
+            vectors.elementwise(&Backwards(self.f, self.clip), [a], [d_h]);
         }
+    }
+}
+
+/// a from a and d_h'.
+struct Backwards<F, C>(F, C);
+
+impl<T: Real, F: Activation, C: Clip> Elementwise<T, 1, 1> for Backwards<F, C> {
+    #[inline(always)]
+    fn apply<N: Numbers<Number = T>>(&self, [a]: [N; 1], [d_h]: [N; 1]) -> [N; 1] {
+        [d_h * self.1.slope::<F, N>(a)]
     }
 }

@@ -25,7 +25,7 @@ fn worst_of_every(step: u64, first: u64) -> [Worst; 3] {
             (0..CHUNK).map(|i| f32::from_bits((chunk * CHUNK + i) as u32)).collect();
         let mut results = [input.clone(), input.clone(), input.clone()];
         for (function, values) in results.iter_mut().enumerate() {
-            level.run(Apply(function, values));
+            level.run_elementwise(Apply(function, values));
         }
         for (function, result) in results.iter().enumerate() {
             for (&x, &y) in input.iter().zip(result) {

@@ -29,31 +29,32 @@
 //! the rounded coefficients the relative error of `e^r` on `|r| <= 0.3466` is 2^-27.9 (f32) and
 //! 2^-60.2 (f64), that of `tanh` on `|x| <= 0.55` is 2^-27.7 (f32) and 2^-58.5 (f64).
 
-use crate::{Columns, ColumnsMut, Compute, Real, Vectorized};
+use crate::elementary::Elementary;
+use crate::{Columns, ColumnsMut, Compute, Numbers, Real, Vectorized};
 
 /// The largest errors of [`exp`], [`sigmoid`] and [`tanh`], in units in the last place.
 #[doc(hidden)]
 pub const ULP_BOUNDS: [f64; 3] = [1.01, 1.66, 1.47];
 
 /// `e^x` of a reduced argument, as the three parts that its callers put together differently.
-struct Reduced<T> {
+struct Reduced<N> {
     /// The nearest integer to `x / ln 2`.
-    n: T,
+    n: N,
     /// `ROUND + n`, whose low bits hold `n` as an integer.
-    shifted: T,
+    shifted: N,
     /// `e^(x - n ln 2) - 1`, between -0.30 and 0.42.
-    fraction: T,
+    fraction: N,
 }
 
 /// Writes `e^x` as `2^n (1 + fraction)`, for `x` from `EXP_LOWEST` to `EXP_HIGHEST` or NaN.
 #[inline(always)]
-fn reduce<T: Real>(x: T) -> Reduced<T> {
+fn reduce<T: Real, N: Numbers<Number = T>>(x: N) -> Reduced<N> {
     // Adding 1.5 * 2^(mantissa bits) rounds to an integer, and leaves it in the low bits.
-    let shifted = x.mul_add(T::LOG2_OF_E, T::ROUND);
-    let n = shifted - T::ROUND;
+    let shifted = x.mul_add(x.all(T::LOG2_OF_E), x.all(T::ROUND));
+    let n = shifted - x.all(T::ROUND);
     // The high part of ln 2 is short enough that its product with n is exact (Cody and Waite).
-    let r = n.mul_add(-T::LN_2_LOW, n.mul_add(-T::LN_2_HIGH, x));
-    let fraction = (r * r).mul_add(r.exp_tail(), r);
+    let r = n.mul_add(x.all(-T::LN_2_LOW), n.mul_add(x.all(-T::LN_2_HIGH), x));
+    let fraction = (r * r).mul_add(T::exp_tail(r), r);
     Reduced { n, shifted, fraction }
 }
 
@@ -62,15 +63,17 @@ fn reduce<T: Real>(x: T) -> Reduced<T> {
 /// Overflows to infinity above ln of the largest number and underflows gradually, to zero below
 /// ln of half the smallest subnormal number.
 #[inline(always)]
-pub fn exp<T: Real>(x: T) -> T {
+pub fn exp<N: Numbers>(x: N) -> N {
+    let [one, half, round] = constants(x, [Real::ONE, Elementary::HALF, Elementary::ROUND]);
+    let [lowest, highest] = constants(x, [Elementary::EXP_LOWEST, Elementary::EXP_HIGHEST]);
     // Selects that keep x unless it is beyond, so that NaN stays.
-    let x = if x > T::EXP_HIGHEST { T::EXP_HIGHEST } else { x };
-    let x = if x < T::EXP_LOWEST { T::EXP_LOWEST } else { x };
+    let x = highest.if_less(x, highest, x);
+    let x = x.if_less(lowest, lowest, x);
     let Reduced { n, shifted, fraction } = reduce(x);
     // 2^n itself may not be a number of the type where the result is, so it is two factors. The
     // first product is exact and the second rounds once.
-    let half = n.mul_add(T::HALF, T::ROUND);
-    (T::ONE + fraction) * half.power_of_two() * (shifted - (half - T::ROUND)).power_of_two()
+    let first = n.mul_add(half, round);
+    (one + fraction) * first.power_of_two() * (shifted - (first - round)).power_of_two()
 }
 
 /// The logistic function `1 / (1 + e^-x)`, in [0, 1].
@@ -78,16 +81,18 @@ pub fn exp<T: Real>(x: T) -> T {
 /// Strictly between 0 and 1 for `|x| <= 15`; accurate relative to the result on both sides, down
 /// to gradual underflow at about -88 (f32) and -709 (f64).
 #[inline(always)]
-pub fn sigmoid<T: Real>(x: T) -> T {
+pub fn sigmoid<N: Numbers>(x: N) -> N {
+    let [zero, one, lowest] = constants(x, [Real::ZERO, Real::ONE, Elementary::EXP_LOWEST]);
+    let [raise, lower] = constants(x, [Elementary::RAISE, Elementary::LOWER]);
     let y = -x.abs();
-    let y = if y < T::EXP_LOWEST { T::EXP_LOWEST } else { y };
+    let y = y.if_less(lowest, lowest, y);
     let Reduced { shifted, fraction, .. } = reduce(y);
     // y is not positive, so one factor that is raised by a constant can never overflow.
-    let e = (T::ONE + fraction) * (shifted + T::RAISE).power_of_two() * T::LOWER;
+    let e = (one + fraction) * (shifted + raise).power_of_two() * lower;
     // With q = e / (1 + e), sigmoid(|x|) = 1 - q and sigmoid(-|x|) = e (1 - q). Both are `a - a q`,
     // which rounds better than a quotient because q is small where e is.
-    let q = e / (T::ONE + e);
-    let a = if x < T::ZERO { e } else { T::ONE };
+    let q = e / (one + e);
+    let a = x.if_less(zero, e, one);
     a.mul_add(-q, a)
 }
 
@@ -95,29 +100,42 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 ///
 /// Exactly odd: `tanh(-x)` has the bits of `-tanh(x)`, also at zero.
 #[inline(always)]
-pub fn tanh<T: Real>(x: T) -> T {
+pub fn tanh<N: Numbers>(x: N) -> N {
+    let [one, two] = constants(x, [Real::ONE, Elementary::TWO]);
+    let [limit, saturated] = constants(x, [Elementary::TANH_SMALL, Elementary::TANH_SATURATED]);
     let y = x.abs();
-    let y = if y > T::TANH_SATURATED { T::TANH_SATURATED } else { y };
+    let y = saturated.if_less(y, saturated, y);
     // Near zero the other form cancels, so below 0.55 (tanh is 1/2 at 0.5493) a polynomial.
     let z = y * y;
-    let small = (y * z).mul_add(z.tanh_tail(), y);
+    let small = (y * z).mul_add(Elementary::tanh_tail(z), y);
     let Reduced { shifted, fraction, .. } = reduce(y + y);
-    let e = (T::ONE + fraction) * shifted.power_of_two();
-    let large = T::ONE - T::TWO / (T::ONE + e);
-    let magnitude = if y < T::TANH_SMALL { small } else { large };
-    magnitude.with_sign_of(x)
+    let e = (one + fraction) * shifted.power_of_two();
+    let large = one - two / (one + e);
+    y.if_less(limit, small, large).with_sign_of(x)
+}
+
+/// Each of `values` beside each of the numbers of `x`.
+#[inline(always)]
+fn constants<N: Numbers, const COUNT: usize>(x: N, values: [N::Number; COUNT]) -> [N; COUNT] {
+    let mut constants = [x; COUNT];
+    for k in 0..COUNT {
+        constants[k] = x.all(values[k]);
+    }
+    constants
 }
 
 /// The rectifier `max(x, 0)`; NaN stays NaN.
 #[inline(always)]
-pub fn relu<T: Real>(x: T) -> T {
-    if x < T::ZERO { T::ZERO } else { x }
+pub fn relu<N: Numbers>(x: N) -> N {
+    let zero = x.all(Real::ZERO);
+    x.if_less(zero, zero, x)
 }
 
 /// The derivative of [`relu`], from its value `y`; 0 at 0, as in PyTorch.
 #[inline(always)]
-pub fn relu_slope<T: Real>(y: T) -> T {
-    if y == T::ZERO { T::ZERO } else { T::ONE }
+pub fn relu_slope<N: Numbers>(y: N) -> N {
+    let zero = y.all(Real::ZERO);
+    y.if_at_most(zero, zero, y.all(Real::ONE))
 }
 
 /// Numbers below which a second thread costs more than it brings.

@@ -1,4 +1,6 @@
-//! What the activations need of a number type: constants, polynomials and two tricks with bits.
+//! What the activations need of a number type: constants and polynomials.
+
+use crate::Numbers;
 
 /// The parts of exp, sigmoid and tanh that differ between `f32` and `f64`.
 pub trait Elementary: Sized {
@@ -28,20 +30,16 @@ pub trait Elementary: Sized {
     const TANH_SATURATED: Self;
 
     /// `q(r)` with `e^r = 1 + r + r^2 q(r)` for `|r| <= ln 2 / 2`.
-    fn exp_tail(self) -> Self;
+    fn exp_tail<N: Numbers<Number = Self>>(r: N) -> N;
     /// `p(z)` with `tanh(x) = x + x z p(z)`, `z = x^2`, for `|x| <= TANH_SMALL`.
-    fn tanh_tail(self) -> Self;
-    /// `2^n` of `ROUND + n`, for every n at which it is a normal number.
-    fn power_of_two(self) -> Self;
-    /// The magnitude of `self` with the sign of `sign`.
-    fn with_sign_of(self, sign: Self) -> Self;
+    fn tanh_tail<N: Numbers<Number = Self>>(z: N) -> N;
 }
 
 /// A polynomial by Horner's rule, coefficients in ascending order.
 macro_rules! polynomial {
-    ($x:ident: $last:expr) => { $last };
+    ($x:ident: $last:expr) => { $x.all($last) };
     ($x:ident: $first:expr, $($rest:expr),+) => {
-        $x.mul_add(polynomial!($x: $($rest),+), $first)
+        $x.mul_add(polynomial!($x: $($rest),+), $x.all($first))
     };
 }
 
@@ -70,23 +68,12 @@ macro_rules! elementary {
             const TANH_SATURATED: Self = $saturated;
 
             #[inline(always)]
-            fn exp_tail(self) -> Self {
-                polynomial!(self: $($exp),+)
+            fn exp_tail<N: Numbers<Number = Self>>(r: N) -> N {
+                polynomial!(r: $($exp),+)
             }
             #[inline(always)]
-            fn tanh_tail(self) -> Self {
-                polynomial!(self: $($tanh),+)
-            }
-            #[inline(always)]
-            fn power_of_two(self) -> Self {
-                // ROUND has zeros where n is not, so only n and the exponent's bias reach the
-                // bits that the shift keeps.
-                let biased = self.to_bits().wrapping_add($t::MAX_EXP as $bits).wrapping_sub(1);
-                $t::from_bits(biased << ($t::MANTISSA_DIGITS - 1))
-            }
-            #[inline(always)]
-            fn with_sign_of(self, sign: Self) -> Self {
-                self.copysign(sign)
+            fn tanh_tail<N: Numbers<Number = Self>>(z: N) -> N {
+                polynomial!(z: $($tanh),+)
             }
         }
     };

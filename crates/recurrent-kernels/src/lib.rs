@@ -13,8 +13,13 @@ pub use simd::{Level, Vectorized};
 
 mod elementary;
 mod lanes;
+mod numbers;
+pub use numbers::Numbers;
 mod real;
-pub use real::Real;
+pub use real::{Compiled, Real};
+
+mod elementwise;
+pub use elementwise::{Elementwise, ElementwiseWork, Vectors};
 
 mod columns;
 pub use columns::{Columns, ColumnsMut, Matrix};

@@ -2,7 +2,9 @@
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
+
+use crate::Numbers;
 
 /// A floating-point number of this stack: `f32` or `f64`. Sealed: kernels exist for these two only.
 pub trait Real:
@@ -16,11 +18,7 @@ pub trait Real:
     + Send
     + Sync
     + Sum
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
+    + Numbers<Number = Self>
     + AddAssign
     + SubAssign
     + MulAssign
@@ -44,12 +42,27 @@ pub trait Real:
     fn is_finite(self) -> bool;
     /// The one value that has no order, not even with itself.
     fn is_nan(self) -> bool;
-    /// `self * factor + term`, rounded once.
-    fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The square root, correctly rounded.
     fn sqrt(self) -> Self;
-    /// The magnitude.
-    fn abs(self) -> Self;
+    /// Calls the function of `C` that is for this type.
+    fn call<C: Compiled>(value: C::Value<Self>) -> C::Output;
+}
+
+/// A function of something generic, as two functions that are not.
+///
+/// A generic function is compiled anew in every crate, test and example that uses it. One that is
+/// called through [`Real::call`] is compiled where it stands, once for each type: worth it for
+/// kernels, of which there is much code for every call.
+pub trait Compiled {
+    /// What the function takes.
+    type Value<T: Real>;
+    /// What it gives.
+    type Output;
+
+    /// The function for `f32`. Mark it `#[inline(never)]`.
+    fn f32(value: Self::Value<f32>) -> Self::Output;
+    /// The function for `f64`. Mark it `#[inline(never)]`.
+    fn f64(value: Self::Value<f64>) -> Self::Output;
 }
 
 pub(crate) mod sealed {
@@ -92,16 +105,12 @@ macro_rules! real {
                 $t::is_nan(self)
             }
             #[inline(always)]
-            fn mul_add(self, factor: Self, term: Self) -> Self {
-                $t::mul_add(self, factor, term)
-            }
-            #[inline(always)]
             fn sqrt(self) -> Self {
                 $t::sqrt(self)
             }
             #[inline(always)]
-            fn abs(self) -> Self {
-                $t::abs(self)
+            fn call<C: Compiled>(value: C::Value<Self>) -> C::Output {
+                C::$t(value)
             }
         }
     };

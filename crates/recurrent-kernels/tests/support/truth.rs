@@ -1,12 +1,15 @@
 //! Trustworthy values of exp, sigmoid and tanh, and how far a result is from them.
 
-type Function = fn(f64) -> f64;
+use recurrent_kernels::activation::{exp, sigmoid, tanh};
+use recurrent_kernels::{Elementwise, ElementwiseWork, Numbers, Real, Vectors};
+
+type Exact = fn(f64) -> f64;
 
 /// The three functions in `f64` by the libm crate: truth enough for results in `f32`.
-pub(crate) const FUNCTIONS: [(&str, Function); 3] =
-    [("exp", libm::exp), ("sigmoid", sigmoid), ("tanh", libm::tanh)];
+pub(crate) const FUNCTIONS: [(&str, Exact); 3] =
+    [("exp", libm::exp), ("sigmoid", exact_sigmoid), ("tanh", libm::tanh)];
 
-fn sigmoid(x: f64) -> f64 {
+fn exact_sigmoid(x: f64) -> f64 {
     let e = libm::exp(-libm::fabs(x));
     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
 }
@@ -28,18 +31,27 @@ pub(crate) fn ulp_error(result: f32, truth: f64) -> f64 {
     (result - truth).abs() / spacing
 }
 
-/// Replaces every number by its exp (0), sigmoid (1) or tanh (2).
+/// Replaces every number by its exp (0), sigmoid (1) or tanh (2), several at a time.
 pub(crate) struct Apply<'a, T>(pub(crate) usize, pub(crate) &'a mut [T]);
 
-impl<T: recurrent_kernels::Real> recurrent_kernels::Vectorized for Apply<'_, T> {
-    type Output = ();
+/// The function of this index.
+#[derive(Clone, Copy)]
+pub(crate) struct Function(pub(crate) usize);
+
+impl<T: Real> Elementwise<T, 1, 0> for Function {
     #[inline(always)]
-    fn run(self) {
-        use recurrent_kernels::activation::{exp, sigmoid, tanh};
+    fn apply<N: Numbers<Number = T>>(&self, [x]: [N; 1], _: [N; 0]) -> [N; 1] {
         match self.0 {
-            0 => self.1.iter_mut().for_each(|x| *x = exp(*x)),
-            1 => self.1.iter_mut().for_each(|x| *x = sigmoid(*x)),
-            _ => self.1.iter_mut().for_each(|x| *x = tanh(*x)),
+            0 => [exp(x)],
+            1 => [sigmoid(x)],
+            _ => [tanh(x)],
         }
+    }
+}
+
+impl<T: Real> ElementwiseWork for Apply<'_, T> {
+    #[inline(always)]
+    fn run<V: Vectors>(self, vectors: V) {
+        vectors.elementwise(&Function(self.0), [self.1], []);
     }
 }
