@@ -102,7 +102,9 @@ pub use series_forecaster::{
 };
 
 mod many_to_many;
-pub use many_to_many::{ManyToMany, ManyToManyConfig, ManyToManyRecorded, ManyToManyTape};
+pub use many_to_many::{
+    ManyToMany, ManyToManyConfig, ManyToManyHidden, ManyToManyRecorded, ManyToManyTape,
+};
 
 mod image_encoder;
 pub use image_encoder::{ImageEncoder, ImageEncoderConfig, ImageEncoderTape};

@@ -2,6 +2,7 @@
 //! token as class it is a language model; with a tag as class, a tagger; with numbers in and the
 //! numbers to come out, a forecast.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use recurrent_cells::initialize::{Initialization, InitializationError};
@@ -78,22 +79,37 @@ impl<T: Real> Default for ManyToManyTape<T> {
     }
 }
 
-/// A forward pass of a [`ManyToMany`] that has not been undone yet.
+/// A forward pass of a [`ManyToMany`] up to h of the last layer, before anything is said.
+///
+/// The logits of a large vocabulary are far more numbers than all else of a pass, so what needs them
+/// only for a moment takes them in pieces: [`say`](Self::say), [`ManyToMany::backward_from_hidden`].
 #[must_use = "drop it if no gradient is wanted"]
-pub struct ManyToManyRecorded<'t, T> {
+pub struct ManyToManyHidden<'t, T> {
     reader: ReaderRecorded<'t, T>,
+    readout: &'t PackedLinear<T>,
     logits: &'t mut Matrix<T>,
+    output_size: usize,
 }
 
-impl<T: Real> ManyToManyRecorded<'_, T> {
-    /// What is said at every step, such as logits: `output_size` x N.
-    pub fn logits(&self) -> Columns<'_, T> {
-        self.logits.as_ref()
-    }
-
-    /// The logits, for a loss to turn into their own gradient in place.
-    pub fn logits_mut(&mut self) -> ColumnsMut<'_, T> {
-        self.logits.as_mut()
+impl<T: Real> ManyToManyHidden<'_, T> {
+    /// Calls `f` with the columns of one piece after the other, and what is said there, such as
+    /// logits: `output_size` x as many. A piece has `columns` columns, the last one perhaps fewer.
+    ///
+    /// # Panics
+    /// If `columns` is 0.
+    #[track_caller]
+    pub fn say(
+        &mut self,
+        compute: &Compute,
+        columns: usize,
+        mut f: impl FnMut(Range<usize>, ColumnsMut<'_, T>),
+    ) {
+        let h = self.reader.stack.output();
+        for piece in pieces(h.columns(), columns) {
+            self.logits.resize(self.output_size, piece.len());
+            self.readout.forward(compute, h.columns_range(piece.clone()), self.logits.as_mut());
+            f(piece, self.logits.as_mut());
+        }
     }
 
     /// Writes h_n and c_n in the caller's order.
@@ -114,6 +130,49 @@ impl<T: Real> ManyToManyRecorded<'_, T> {
     #[track_caller]
     pub fn state_after(&self, steps: usize, state: &mut State<T>) {
         self.reader.stack.state_after(steps, state);
+    }
+}
+
+/// `count` columns in pieces of `together`.
+#[track_caller]
+fn pieces(count: usize, together: usize) -> impl Iterator<Item = Range<usize>> {
+    assert!(together > 0, "pieces of no column");
+    (0..count).step_by(together).map(move |first| first..count.min(first + together))
+}
+
+/// A forward pass of a [`ManyToMany`] that has not been undone yet.
+#[must_use = "drop it if no gradient is wanted"]
+pub struct ManyToManyRecorded<'t, T> {
+    hidden: ManyToManyHidden<'t, T>,
+}
+
+impl<T: Real> ManyToManyRecorded<'_, T> {
+    /// What is said at every step, such as logits: `output_size` x N.
+    pub fn logits(&self) -> Columns<'_, T> {
+        self.hidden.logits.as_ref()
+    }
+
+    /// The logits, for a loss to turn into their own gradient in place.
+    pub fn logits_mut(&mut self) -> ColumnsMut<'_, T> {
+        self.hidden.logits.as_mut()
+    }
+
+    /// As [`ManyToManyHidden::final_state`].
+    ///
+    /// # Panics
+    /// If `state` has another shape.
+    #[track_caller]
+    pub fn final_state(&self, state: &mut State<T>) {
+        self.hidden.final_state(state);
+    }
+
+    /// As [`ManyToManyHidden::state_after`].
+    ///
+    /// # Panics
+    /// If `state` has another shape, a sequence is shorter, or the model reads both ways.
+    #[track_caller]
+    pub fn state_after(&self, steps: usize, state: &mut State<T>) {
+        self.hidden.state_after(steps, state);
     }
 }
 
@@ -187,15 +246,69 @@ impl ManyToMany {
         noise: Option<Noise>,
         tape: &'t mut ManyToManyTape<T>,
     ) -> ManyToManyRecorded<'t, T> {
+        let mut hidden =
+            self.forward_hidden(compute, parameters, reading, initial, lengths, noise, tape);
+        // One piece, whose logits stay.
+        hidden.logits.resize(self.config.output_size, 0);
+        hidden.say(compute, lengths.columns().max(1), |_, _| {});
+        ManyToManyRecorded { hidden }
+    }
+
+    /// As [`forward`](Self::forward), up to h of the last layer.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[track_caller]
+    pub fn forward_hidden<'t, T: Real>(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        reading: Reading<'t, T>,
+        initial: &State<T>,
+        lengths: &Lengths,
+        noise: Option<Noise>,
+        tape: &'t mut ManyToManyTape<T>,
+    ) -> ManyToManyHidden<'t, T> {
         parameters.assert_layout(&self.layout);
         let ManyToManyTape { reader, readout, logits } = tape;
         let reader =
             self.reader.forward(compute, parameters, reading, initial, lengths, noise, reader);
-
         readout.pack(compute.level(), &self.readout, parameters);
-        logits.resize(self.config.output_size, reading.columns());
-        readout.forward(compute, reader.stack.output(), logits.as_mut());
-        ManyToManyRecorded { reader, logits }
+        ManyToManyHidden { reader, readout, logits, output_size: self.config.output_size }
+    }
+
+    /// Undoes [`forward_hidden`](Self::forward_hidden): adds to the gradients of the parameters. In
+    /// pieces, as [`ManyToManyHidden::say`] makes them; `f` turns the logits of each into their
+    /// gradient. The last bits of the gradients may depend on `columns`, as those of any sum on how
+    /// it is divided; losses do not.
+    ///
+    /// # Panics
+    /// If parameters or gradients are another model's, or `columns` is 0.
+    #[track_caller]
+    pub fn backward_from_hidden<T: Real>(
+        &self,
+        hidden: ManyToManyHidden<'_, T>,
+        compute: &Compute,
+        parameters: &Parameters<T>,
+        gradients: &mut Parameters<T>,
+        probe: &impl Probe<T>,
+        columns: usize,
+        mut f: impl FnMut(Range<usize>, ColumnsMut<'_, T>),
+    ) {
+        parameters.assert_layout(&self.layout);
+        gradients.assert_layout(&self.layout);
+        let ManyToManyHidden { reader, readout, logits, output_size } = hidden;
+        let mut turned = reader.turn();
+        let (h, mut d_h) = turned.stack.output_and_gradient();
+        for piece in pieces(h.columns(), columns) {
+            let h = h.columns_range(piece.clone());
+            logits.resize(output_size, piece.len());
+            readout.forward(compute, h, logits.as_mut());
+            f(piece.clone(), logits.as_mut());
+            let d_h = d_h.reborrow().columns_range(piece);
+            self.readout.backward(compute, parameters, h, logits.as_ref(), gradients, d_h);
+        }
+        self.reader.backward(turned, compute, parameters, gradients, probe);
     }
 
     /// Undoes [`forward`](Self::forward): adds to the gradients of the parameters. The recorded
@@ -214,7 +327,7 @@ impl ManyToMany {
     ) {
         parameters.assert_layout(&self.layout);
         gradients.assert_layout(&self.layout);
-        let ManyToManyRecorded { reader, logits } = recorded;
+        let ManyToManyHidden { reader, logits, .. } = recorded.hidden;
         let d_logits = logits.as_ref();
         let mut turned = reader.turn();
         let (output, d_output) = turned.stack.output_and_gradient();

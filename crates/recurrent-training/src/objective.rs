@@ -1,9 +1,11 @@
 //! What a trainer makes smaller: a model with a loss on top.
 
+use std::ops::Range;
+
 use recurrent_cells::Parameters;
-use recurrent_kernels::{Compute, Real, loss};
+use recurrent_kernels::{ColumnsMut, Compute, Real, loss};
 use recurrent_topologies::{
-    ManyToMany, ManyToManyRecorded, ManyToManyTape, Noise, Probe, Reading, State,
+    ManyToMany, ManyToManyHidden, ManyToManyTape, Noise, Probe, Reading, State,
 };
 
 use crate::Window;
@@ -143,7 +145,7 @@ impl<T: Real> ManyToManyObjective<T> {
         &self.model
     }
 
-    /// Runs a window from its initial state to its logits, and notes the state that it leaves.
+    /// Runs a window from its initial state to h of its last layer, and notes the state that it leaves.
     fn forward<'s>(
         &'s mut self,
         compute: &Compute,
@@ -165,21 +167,38 @@ impl<T: Real> ManyToManyObjective<T> {
             next_state.reset();
         }
         let initial = if *carries_state { &*state } else { &*next_state };
-        let recorded = model.forward(compute, parameters, reading, initial, lengths, noise, tape);
+        let hidden =
+            model.forward_hidden(compute, parameters, reading, initial, lengths, noise, tape);
         match *carry_after {
-            None => recorded.final_state(next_state),
-            Some(steps) => recorded.state_after(steps, next_state),
+            None => hidden.final_state(next_state),
+            Some(steps) => hidden.state_after(steps, next_state),
         }
         *pending = *carries;
-        Forward { model, recorded, losses }
+        let together = columns_together(model.config().output_size);
+        Forward { model, hidden, together, losses }
     }
 }
 
 /// A window that has run forward, and where its losses go.
 struct Forward<'s, T> {
     model: &'s ManyToMany,
-    recorded: ManyToManyRecorded<'s, T>,
+    hidden: ManyToManyHidden<'s, T>,
+    /// Columns whose logits are there together.
+    together: usize,
     losses: &'s mut [f64],
+}
+
+/// The most logits that are there at once: 64 MiB of f32.
+const MOST_LOGITS: usize = 1 << 24;
+
+/// The fewest columns whose logits are made together: with fewer the readout's weights would be read
+/// too often.
+const LEAST_COLUMNS: usize = 512;
+
+/// How many columns are taken together where each has so many logits. It depends on the model
+/// alone, so that bits do, too.
+fn columns_together(logits: usize) -> usize {
+    (MOST_LOGITS / logits).max(LEAST_COLUMNS)
 }
 
 /// How many targets are asked for: those that are not [`IGNORED`](loss::IGNORED).
@@ -217,15 +236,17 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
     ) -> Loss {
         let first_step = first_time_step(step, window.lengths.steps());
         let noise = Some(Noise { seed: self.seed, first_step });
-        let Forward { model, mut recorded, losses } =
+        let Forward { model, hidden, together, losses } =
             self.forward(compute, parameters, window, noise);
 
         // The gradient of the mean: forward turns round here.
         let count = predictions(&window.targets);
         let scale = T::from_f64(1.0 / count as f64);
-        let logits = recorded.logits_mut();
-        loss::softmax_cross_entropy(compute, logits, &window.targets, scale, losses);
-        model.backward(recorded, compute, parameters, gradients, probe);
+        let turn = |columns: Range<usize>, logits: ColumnsMut<'_, T>| {
+            let (targets, losses) = (&window.targets[columns.clone()], &mut losses[columns]);
+            loss::softmax_cross_entropy(compute, logits, targets, scale, losses);
+        };
+        model.backward_from_hidden(hidden, compute, parameters, gradients, probe, together, turn);
         Loss { sum: losses.iter().sum(), count }
     }
 
@@ -236,8 +257,12 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
     }
 
     fn evaluate(&mut self, compute: &Compute, parameters: &Parameters<T>, window: &Window) -> Loss {
-        let Forward { recorded, losses, .. } = self.forward(compute, parameters, window, None);
-        loss::cross_entropy(compute, recorded.logits(), &window.targets, losses);
+        let Forward { mut hidden, together, losses, .. } =
+            self.forward(compute, parameters, window, None);
+        hidden.say(compute, together, |columns, logits| {
+            let (targets, losses) = (&window.targets[columns.clone()], &mut losses[columns]);
+            loss::cross_entropy(compute, logits.as_ref(), targets, losses);
+        });
         let count = predictions(&window.targets);
         let loss = Loss { sum: losses.iter().sum(), count };
         self.commit();
