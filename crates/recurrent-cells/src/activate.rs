@@ -70,6 +70,9 @@ impl Activation for Identity {
 /// ONNX's `clip`: a pre-activation, bias included, is kept between `-limit` and `limit` before its
 /// activation sees it. A constant, so that cells without it have no trace of it in their loops.
 pub(crate) trait Clip: Copy {
+    /// Cells with it are so few that their equations need not be as fast as can be.
+    const RARE: bool;
+
     /// `f` of the clipped `x`.
     fn value<A: Activation, N: Numbers>(self, x: N) -> N;
     /// The derivative by the pre-activation, from the value `y`: 0 where the limit held it. A
@@ -86,6 +89,8 @@ pub(crate) struct Free;
 pub(crate) struct Limit(pub(crate) f64);
 
 impl Clip for Free {
+    const RARE: bool = false;
+
     #[inline(always)]
     fn value<A: Activation, N: Numbers>(self, x: N) -> N {
         A::value(x)
@@ -97,6 +102,8 @@ impl Clip for Free {
 }
 
 impl Clip for Limit {
+    const RARE: bool = true;
+
     #[inline(always)]
     fn value<A: Activation, N: Numbers>(self, x: N) -> N {
         let limit = x.all(Real::from_f64(self.0));

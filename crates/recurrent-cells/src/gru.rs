@@ -190,6 +190,8 @@ impl<T: Real, C: Clip> ElementwiseWork for ForwardColumns<'_, T, C> {
 struct AfterForward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 5, 5> for AfterForward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,
@@ -242,6 +244,8 @@ impl<T: Real, C: Clip> ElementwiseWork for BackwardColumns<'_, T, C> {
 struct AfterBackward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 5, 2> for AfterBackward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,
@@ -289,6 +293,8 @@ impl<T: Real, C: Clip> ElementwiseWork for ResetColumns<'_, T, C> {
 struct ResetForward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 3, 3> for ResetForward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, [_, r, z]: [N; 3], [h, b_r, b_z]: [N; 3]) -> [N; 3] {
         let r = self.0.value::<Sigmoid, N>(r + b_r);
@@ -323,6 +329,8 @@ impl<T: Real, C: Clip> ElementwiseWork for ResetBackwardColumns<'_, T, C> {
 struct ResetBackward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 2, 2> for ResetBackward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, [r, d_h]: [N; 2], [h, d_rh]: [N; 2]) -> [N; 2] {
         [d_rh * h * self.0.slope::<Sigmoid, N>(r), d_h + d_rh * r]
@@ -356,6 +364,8 @@ impl<T: Real, C: Clip> ElementwiseWork for CandidateColumns<'_, T, C> {
 struct CandidateForward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 2, 3> for CandidateForward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, [n, _]: [N; 2], [z, h, b_n]: [N; 3]) -> [N; 2] {
         let n = self.0.value::<Tanh, N>(n + b_n);
@@ -387,6 +397,8 @@ impl<T: Real, C: Clip> ElementwiseWork for CandidateBackwardColumns<'_, T, C> {
 struct CandidateBackward<C>(C);
 
 impl<T: Real, C: Clip> Elementwise<T, 3, 2> for CandidateBackward<C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, changed: [N; 3], [h, d_h_next]: [N; 2]) -> [N; 3] {
         update_backward(self.0, changed, h, d_h_next)

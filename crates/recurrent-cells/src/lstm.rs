@@ -341,6 +341,8 @@ fn look<N: Numbers, const PEEPHOLE: bool>(gate: N, w: N, c: N) -> N {
 struct GatesForward<C, const PEEPHOLE: bool>(C);
 
 impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 6, 8> for GatesForward<C, PEEPHOLE> {
+    const SIDE_BY_SIDE: bool = !PEEPHOLE && !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,
@@ -361,6 +363,8 @@ impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 6, 8> for GatesForwa
 struct CoupledForward<C, const PEEPHOLE: bool>(C);
 
 impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 5, 6> for CoupledForward<C, PEEPHOLE> {
+    const SIDE_BY_SIDE: bool = false;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,
@@ -420,6 +424,8 @@ impl<T: Real, C: Clip, const PEEPHOLE: bool> ElementwiseWork
 struct GatesBackward<C, const PEEPHOLE: bool>(C);
 
 impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 5, 6> for GatesBackward<C, PEEPHOLE> {
+    const SIDE_BY_SIDE: bool = !PEEPHOLE && !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,
@@ -443,6 +449,8 @@ impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 5, 6> for GatesBackw
 struct CoupledBackward<C, const PEEPHOLE: bool>(C);
 
 impl<T: Real, C: Clip, const PEEPHOLE: bool> Elementwise<T, 4, 5> for CoupledBackward<C, PEEPHOLE> {
+    const SIDE_BY_SIDE: bool = false;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(
         &self,

@@ -169,6 +169,8 @@ impl<T: Real, F: Activation, C: Clip> ElementwiseWork for ForwardColumns<'_, T, 
 struct Forwards<F, C>(F, C);
 
 impl<T: Real, F: Activation, C: Clip> Elementwise<T, 2, 1> for Forwards<F, C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, [a, _]: [N; 2], [b]: [N; 1]) -> [N; 2] {
         let a = self.1.value::<F, N>(a + b);
@@ -200,6 +202,8 @@ impl<T: Real, F: Activation, C: Clip> ElementwiseWork for BackwardColumns<'_, T,
 struct Backwards<F, C>(F, C);
 
 impl<T: Real, F: Activation, C: Clip> Elementwise<T, 1, 1> for Backwards<F, C> {
+    const SIDE_BY_SIDE: bool = !C::RARE;
+
     #[inline(always)]
     fn apply<N: Numbers<Number = T>>(&self, [a]: [N; 1], [d_h]: [N; 1]) -> [N; 1] {
         [d_h * self.1.slope::<F, N>(a)]

@@ -41,6 +41,10 @@ type Four<S, T> = Pair<Pair<Register<S, T>>>;
 /// assert_eq!(y, [1.5, 2.5, 4.0]);
 /// ```
 pub trait Elementwise<T: Real, const CHANGED: usize, const READ: usize> {
+    /// Four registers go side by side, where registers hold several `f32`. That is four times as
+    /// much code: where speed matters less, say no.
+    const SIDE_BY_SIDE: bool = true;
+
     /// What becomes of `changed`. Mark it `#[inline(always)]`.
     fn apply<N: Numbers<Number = T>>(&self, changed: [N; CHANGED], read: [N; READ])
     -> [N; CHANGED];
@@ -52,9 +56,14 @@ pub trait Vectors: Copy {
     ///
     /// # Panics
     /// If they are not.
-    fn elementwise<T: Real, const CHANGED: usize, const READ: usize>(
+    fn elementwise<
+        T: Real,
+        E: Elementwise<T, CHANGED, READ>,
+        const CHANGED: usize,
+        const READ: usize,
+    >(
         self,
-        equations: &impl Elementwise<T, CHANGED, READ>,
+        equations: &E,
         changed: [&mut [T]; CHANGED],
         read: [&[T]; READ],
     );
@@ -94,9 +103,14 @@ fn bad_lengths(changed: &[usize], read: &[usize]) -> ! {
 
 impl<S: Simd> Vectors for Instructions<S> {
     #[inline(always)]
-    fn elementwise<T: Real, const CHANGED: usize, const READ: usize>(
+    fn elementwise<
+        T: Real,
+        E: Elementwise<T, CHANGED, READ>,
+        const CHANGED: usize,
+        const READ: usize,
+    >(
         self,
-        equations: &impl Elementwise<T, CHANGED, READ>,
+        equations: &E,
         changed: [&mut [T]; CHANGED],
         read: [&[T]; READ],
     ) {
@@ -114,13 +128,18 @@ impl<S: Simd> Vectors for Instructions<S> {
         // borrows, apart from each other and from `read`. `left` of them lie from `places` on: it
         // falls by as many as `places` moves, and each call needs no more.
         unsafe {
-            while left >= Four::<S, T>::LENGTH {
-                places.run::<S, Four<S, T>>(self.0, equations);
-                left -= Four::<S, T>::LENGTH;
+            // Constants, so that what is not for these numbers is not compiled.
+            if const { E::SIDE_BY_SIDE && Register::<S, T>::LENGTH > 1 && size_of::<T>() == 4 } {
+                while left >= Four::<S, T>::LENGTH {
+                    places.run::<S, Four<S, T>>(self.0, equations);
+                    left -= Four::<S, T>::LENGTH;
+                }
             }
-            while left >= Register::<S, T>::LENGTH {
-                places.run::<S, Register<S, T>>(self.0, equations);
-                left -= Register::<S, T>::LENGTH;
+            if const { Register::<S, T>::LENGTH > 1 } {
+                while left >= Register::<S, T>::LENGTH {
+                    places.run::<S, Register<S, T>>(self.0, equations);
+                    left -= Register::<S, T>::LENGTH;
+                }
             }
             for _ in 0..left {
                 places.number(equations);
