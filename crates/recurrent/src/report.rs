@@ -18,6 +18,7 @@ pub mod chart;
 pub mod html;
 pub mod numbers;
 pub mod png;
+pub mod svg;
 
 pub mod history;
 pub use history::History;
@@ -28,6 +29,7 @@ pub(crate) use attention::{Alignment, alignments};
 mod confusion;
 pub(crate) use confusion::Confusion;
 
+mod failure;
 mod forecasts;
 pub(crate) use forecasts::{Forecasts, Outlook};
 
@@ -153,8 +155,11 @@ type FromMetrics<T> = fn(&Material<'_, T>) -> Option<Section>;
 
 /// The sections that follow from `metrics.jsonl`, in their order. To add one, for lines of another
 /// event too ([`History::others`]): a file, and its function here.
-fn from_metrics<T: Task>() -> [FromMetrics<T>; 3] {
+fn from_metrics<T: Task>() -> [FromMetrics<T>; 4] {
     [
+        |material| {
+            failure::section(material.history, material.model.as_ref().map(|model| model.newest))
+        },
         |material| {
             let kept = material.model.as_ref().map_or(&[][..], |model| &model.kept);
             let unit = material.model.as_ref().map_or("", |model| loss_unit(&model.task));

@@ -225,3 +225,71 @@ fn a_run_that_exploded_has_a_page() {
     assert!(markup.text.contains("It exploded: the norm was no number at step 100"));
     assert!(markup.text.contains("No held-out loss was a number"), "{}", markup.text);
 }
+
+/// A network without bounds, and a rate that rises until it explodes, in its first epoch.
+const EXPLODING: &str = "train language-model --data text.txt --hidden-size 8 --batch-size 8 \
+                         --sequence-length 16 --cell rnn-relu --optimizer sgd --clip-norm none \
+                         --learning-rate 100 --warm-up 50 --epochs 1 --quiet";
+
+#[test]
+fn a_run_that_ended_before_anything_was_saved_shows_where() {
+    let place = Place::new();
+    let ended = place.run(&format!("{EXPLODING} --watch-gradients 3 --out run"));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_one_line(&ended.stderr, "`recurrent report run` shows the steps before it");
+    assert!(place.checkpoints("run").is_empty());
+    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    let failure: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert_eq!(failure["event"], "failure");
+    let step = failure["step"].as_u64().unwrap();
+    let before = failure["before"].as_array().unwrap();
+    assert_eq!(before.len() as u64, (step - 1).min(50), "every one of the last steps");
+    assert_eq!(before.last().unwrap()["step"], step - 1);
+    assert!(ended.stderr.contains(failure["reason"].as_str().unwrap()), "{}", ended.stderr);
+
+    let (_, markup) = page(&place, "run");
+    let ids: Vec<&str> = markup.values("id").collect();
+    assert!(ids.contains(&"failure"), "{ids:?}");
+    let text = &markup.text;
+    assert!(text.contains(&format!("The run ended at step {step} before a checkpoint")), "{text}");
+    assert!(text.contains("Nothing had been saved by then"), "{text}");
+    assert!(text.contains("the last that was watched"), "{text}");
+    // What a watched step saw is no part of the training: the same run without it has the same end.
+    place.run(&format!("{EXPLODING} --out other"));
+    let other = String::from_utf8(place.read("other/metrics.jsonl")).unwrap();
+    assert_eq!(other.lines().last(), metrics.lines().last());
+}
+
+#[test]
+fn a_run_that_ended_after_a_save_shows_where_and_goes_on_from_there() {
+    let place = Place::new();
+    let ended = place.run(&format!("{EXPLODING} --checkpoint-every 1 --out run"));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let last = place.checkpoints("run").len();
+    assert!(last > 0 && ended.stderr.contains("is kept"), "{}", ended.stderr);
+    let (_, markup) = page(&place, "run");
+    assert!(markup.values("id").any(|id| id == "failure"));
+    assert!(markup.text.contains("is kept."), "{}", markup.text);
+    // Tried again it ends again, and its end is in the log once.
+    assert_eq!(place.run("resume run").code, Some(1));
+    let metrics = String::from_utf8(place.read("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"event\":\"failure\"").count(), 1, "{metrics}");
+}
+
+#[test]
+fn charts_are_files_of_their_own_and_nothing_else_is_replaced() {
+    let place = Place::new();
+    place.done(&format!("{TRAIN} --epochs 1 --out run"));
+    place.done("report run --svg charts");
+    place.done("report run --svg charts");
+    let chart = String::from_utf8(place.read("charts/loss-1.svg")).unwrap();
+    let beginning = "<!-- recurrent chart -->\n<svg xmlns=\"http://www.w3.org/2000/svg\" role=";
+    assert!(chart.starts_with(beginning) && chart.ends_with("</svg>\n"), "{chart}");
+    Markup::of(chart.split_once('\n').unwrap().1);
+    place.write("charts/loss-1.svg", "<svg>mine</svg>");
+    let ended = place.run("report run --svg charts");
+    assert_eq!(ended.code, Some(1));
+    assert_one_line(&ended.stderr, "something else than a chart");
+    let ended = place.run("report run --svg text.txt");
+    assert_one_line(&ended.stderr, "--svg names a folder");
+}

@@ -1,5 +1,7 @@
 //! One step of a run and what is measured of it: the same for who trains and for who replays.
 
+use std::collections::VecDeque;
+
 use recurrent_checkpoint::Checkpoint;
 use recurrent_kernels::Compute;
 use recurrent_training::{HeldOutReport, StepReport};
@@ -8,10 +10,13 @@ use serde::Serialize;
 use super::Task;
 use crate::gradient_watch::{GradientWatch, WatchedCell};
 use crate::run::MetricsLog;
+use crate::tasks::training::{EndedBy, StepError};
 use crate::tasks::{Data, Report, Training, checkpoint};
 
 /// A line of metrics every so many steps.
 const MEASURE_EVERY: u64 = 50;
+/// So many of the last steps are told where a run ends in the middle.
+const LAST_STEPS: usize = 50;
 
 /// What a step depends on, and the log that it is written into.
 pub(super) struct Work<T: Task> {
@@ -24,6 +29,8 @@ pub(super) struct Work<T: Task> {
     pub(super) best_kept: f64,
     /// Gradients are watched every so many steps.
     pub(super) watch_gradients: Option<u64>,
+    /// The last steps that this process took, for the case that the next ends the run.
+    pub(super) last_steps: VecDeque<LastStep>,
 }
 
 /// What a step did.
@@ -33,6 +40,15 @@ pub(super) struct Advance {
     pub(super) epoch: u64,
     /// What held-out data said, if the epoch ended with it.
     pub(super) ended: Option<EpochEnd>,
+}
+
+/// A step, as it is told where a later one ends the run.
+#[derive(Serialize)]
+pub(super) struct LastStep {
+    step: u64,
+    loss: f64,
+    gradient_norm: f64,
+    clipped: bool,
 }
 
 /// The end of an epoch.
@@ -72,6 +88,18 @@ enum Measured<R> {
         gradient_norm: Option<f64>,
         cells: Vec<WatchedCell>,
     },
+    Failure {
+        step: u64,
+        epoch: u64,
+        reason: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        loss: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gradient_norm: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parameter: Option<String>,
+        before: Vec<LastStep>,
+    },
     Epoch {
         step: u64,
         epoch: u64,
@@ -85,7 +113,8 @@ impl<T: Task> Work<T> {
     /// Takes a step; where an epoch ends with it, measures on held-out data. Both are logged.
     ///
     /// # Errors
-    /// If the training went wrong for good, or the held-out data cannot be evaluated.
+    /// If the training went wrong for good (the log then ends with where it did), or the held-out
+    /// data cannot be evaluated.
     pub(super) fn advance(&mut self) -> anyhow::Result<Advance> {
         let epoch = self.training.epoch();
         let next = self.training.trainer.steps() + 1;
@@ -96,9 +125,19 @@ impl<T: Task> Work<T> {
             Err(error) => {
                 // What the step saw that ended the run is the most worth knowing.
                 self.write_gradients(next, epoch, None, watch)?;
+                self.write_failure(&error, epoch)?;
                 return Err(error.into());
             }
         };
+        if self.last_steps.len() == LAST_STEPS {
+            self.last_steps.pop_front();
+        }
+        self.last_steps.push_back(LastStep {
+            step: step.step,
+            loss: step.loss.mean(),
+            gradient_norm: step.gradient_norm,
+            clipped: step.clipped,
+        });
         if step.step.is_multiple_of(MEASURE_EVERY) {
             self.metrics.write(&Measured::<T::Report>::Step {
                 step: step.step,
@@ -140,6 +179,24 @@ impl<T: Task> Work<T> {
             let cells = watch.cells();
             let line = Measured::<T::Report>::Gradients { step, epoch, gradient_norm, cells };
             self.metrics.write(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Logs the step that ended the run, and those before it, of which few were measured: what explodes
+    /// does so within a few steps.
+    fn write_failure(&mut self, error: &StepError, epoch: u64) -> anyhow::Result<()> {
+        if let Some(EndedBy { step, loss, gradient_norm, parameter }) = error.step() {
+            let (reason, before) = (error.to_string(), self.last_steps.drain(..).collect());
+            self.metrics.write(&Measured::<T::Report>::Failure {
+                step,
+                epoch,
+                reason,
+                loss,
+                gradient_norm,
+                parameter,
+                before,
+            })?;
         }
         Ok(())
     }

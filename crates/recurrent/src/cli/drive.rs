@@ -12,7 +12,7 @@ use crate::run::saver::{Ended, Snapshot};
 use crate::run::{Interrupt, Progress, RunFolder, Saver};
 use crate::tasks::Training;
 use crate::tasks::settings::RunSchedule;
-use crate::tasks::training::has_exploded;
+use crate::tasks::training::{StepError, has_exploded};
 
 /// Where no `--checkpoint-every` is given, a run saves this often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -136,7 +136,13 @@ pub(super) fn train_loop<T: Task>(
                     progress.warn(&failure);
                 }
                 let kept = run.saved.map(|step| format!("; the state after step {step} is kept"));
-                return Err(anyhow!("{error:#}{}", kept.unwrap_or_default()));
+                let ended = error.downcast_ref().and_then(StepError::step);
+                let shown = ended.map(|_| {
+                    let folder = run.folder.path().display();
+                    format!("; `recurrent report {folder}` shows the steps before it")
+                });
+                let [kept, shown] = [kept, shown].map(Option::unwrap_or_default);
+                return Err(anyhow!("{error:#}{kept}{shown}"));
             }
         };
         epoch_units += step.loss.count;

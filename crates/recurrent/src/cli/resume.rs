@@ -1,5 +1,7 @@
 //! `resume`: goes on, bit for bit, where a run stopped.
 
+use std::collections::VecDeque;
+
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use recurrent_checkpoint::Found;
@@ -139,7 +141,8 @@ fn resume<T: Task>(
     }
     let (has_best, best_kept) = (best_kept.is_some(), best_kept.unwrap_or(f64::INFINITY));
     let watch_gradients = options.watch_gradients;
-    let work = Work { data, training, metrics, compute, best_kept, watch_gradients };
+    let last_steps = VecDeque::new();
+    let work = Work { data, training, metrics, compute, best_kept, watch_gradients, last_steps };
     let mut run = Run::new(folder, writer, Some(newest.step), work, &options);
     run.has_best = has_best;
     describe(&run, quiet);

@@ -1,5 +1,6 @@
 //! `train`: reads and checks everything, then makes a run and trains it.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -106,7 +107,8 @@ pub(super) fn start<T: Task>(
     let metrics = MetricsLog::create(folder.metrics())?;
     let writer = writer(&folder, lock, &options, 0)?;
     let (best_kept, watch_gradients) = (f64::INFINITY, options.watch_gradients);
-    let work = Work { data, training, metrics, compute, best_kept, watch_gradients };
+    let last_steps = VecDeque::new();
+    let work = Work { data, training, metrics, compute, best_kept, watch_gradients, last_steps };
     let run = Run::new(folder, writer, None, work, &options);
     describe(&run, quiet);
     for line in remarks(&run.work.training, &options) {

@@ -1,5 +1,6 @@
 //! `resume --verify`: the last steps again, from a checkpoint before them, and every bit compared.
 
+use std::collections::VecDeque;
 use std::fs;
 
 use anyhow::{Context, anyhow, bail};
@@ -42,6 +43,7 @@ pub(super) fn verify<T: Task>(
         compute: compute.clone(),
         best_kept: f64::INFINITY,
         watch_gradients: options.watch_gradients,
+        last_steps: VecDeque::new(),
     };
     while work.training.trainer.steps() < end {
         work.advance().with_context(|| format!("replayed from {}", name_step(from)))?;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// A line of a step.
@@ -44,6 +45,41 @@ pub struct ClipLine {
     pub gradient_norm: f64,
 }
 
+/// A step that ended the run, and those before it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Failure {
+    /// Counted from 1.
+    pub step: u64,
+    /// Counted from 1.
+    pub epoch: u64,
+    /// What was wrong, in a sentence.
+    pub reason: String,
+    /// Of the step, where it is known and a number.
+    #[serde(default)]
+    pub loss: Option<f64>,
+    /// Of the step, before clipping, where it is known and a number.
+    #[serde(default)]
+    pub gradient_norm: Option<f64>,
+    /// The first parameter whose gradient was no number.
+    #[serde(default)]
+    pub parameter: Option<String>,
+    /// Every one of the last steps before it.
+    pub before: Vec<LastStep>,
+}
+
+/// One of the last steps before one that ended the run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct LastStep {
+    /// Counted from 1.
+    pub step: u64,
+    /// Of the batch.
+    pub loss: f64,
+    /// Before clipping.
+    pub gradient_norm: f64,
+    /// Whether a limit changed the gradients.
+    pub clipped: bool,
+}
+
 /// Everything of the file that this version knows, and the rest as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
@@ -53,6 +89,8 @@ pub struct History {
     pub epochs: Vec<EpochLine>,
     /// In the order of the file.
     pub clips: Vec<ClipLine>,
+    /// Why the run ended in the middle, if it did so by itself.
+    pub failure: Option<Failure>,
     /// Lines of other events, for the sections that know them.
     pub others: Vec<Value>,
     /// Lines that are no objects with an event: a torn last one, or another program's.
@@ -119,6 +157,10 @@ impl History {
             (Some("clip"), Some(step), _) => {
                 self.clips.push(ClipLine { step, gradient_norm: number("gradient_norm") });
             }
+            (Some("failure"), Some(_), _) => match Failure::deserialize(&value) {
+                Ok(failure) => self.failure = Some(failure),
+                Err(_) => self.others.push(value),
+            },
             (Some(_), _, _) => self.others.push(value),
             (None, _, _) => self.unreadable += 1,
         }
@@ -126,7 +168,8 @@ impl History {
 
     /// Whether nothing was measured.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.epochs.is_empty()
+        let lines = self.steps.len() + self.epochs.len() + self.clips.len() + self.others.len();
+        lines == 0 && self.failure.is_none()
     }
 
     /// Steps from one line to the next.

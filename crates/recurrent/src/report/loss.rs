@@ -99,7 +99,8 @@ pub(super) fn section(history: &History, kept: &[HeldOutLoss], loss_unit: &str) 
 fn lost(history: &History) -> String {
     match (&history.missing, history.unreadable) {
         (Some(reason), _) => format!("metrics.jsonl cannot be read ({reason})."),
-        (None, 0) => "metrics.jsonl holds no line yet.".into(),
+        (None, 0) if history.is_empty() => "metrics.jsonl holds no line yet.".into(),
+        (None, 0) => "No step was measured yet: every fiftieth is, and every epoch.".into(),
         (None, lines) => {
             let lines = count(lines, "line");
             format!("metrics.jsonl holds {lines}, of which none can be read.")

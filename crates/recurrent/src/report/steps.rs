@@ -5,6 +5,7 @@ use super::chart::{Axis, Chart, Line, Stroke, Tone, thinned};
 use super::history::{History, StepLine};
 use super::html::{Html, figure, note, paragraph, table};
 use super::numbers::{count, short};
+use super::watched::watched;
 use crate::run::thousands;
 use crate::tasks::settings::Learning;
 
@@ -23,7 +24,12 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
     let points = |lines: &mut dyn Iterator<Item = &StepLine>| -> Vec<(f64, f64)> {
         lines.map(|line| (line.step as f64, line.gradient_norm)).collect()
     };
-    let all = points(&mut history.steps.iter());
+    let mut all = points(&mut history.steps.iter());
+    // A watched step has a norm as well, and there may be many more of them.
+    let watched = watched(history);
+    all.extend(watched.iter().filter_map(|seen| Some((seen.step as f64, seen.gradient_norm?))));
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.dedup_by_key(|point| point.0);
     // The largest of neighbours: a burst must not be lost in a mean.
     let largest = |points: &[(f64, f64)]| {
         points.iter().map(|point| point.1).fold(f64::NAN, |most: f64, norm| most.max(norm))
@@ -47,9 +53,10 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         rules: limit.map(|limit| (limit, format!("clip norm {limit}"))).into_iter().collect(),
         height: 260,
     };
-    let mut caption = match history.every() {
-        1 => String::new(),
-        every => {
+    let mut caption = match (history.every(), all.len() > history.steps.len()) {
+        (1, _) => String::new(),
+        (every, true) => format!("One step in {every} is measured, and each that was watched. "),
+        (every, false) => {
             format!("One step in {every} is measured, so a burst between two of them is not seen. ")
         }
     };
@@ -60,7 +67,29 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         caption += " Dots: steps whose gradients were clipped.";
     }
     let body = figure(chart.html(), caption).with(largest_ones(history));
-    Some(section.lead(lead(history, learning)).body(body))
+    let mut said = lead(history, learning);
+    if !watched.is_empty() {
+        said.push(burst(&all));
+    }
+    Some(section.lead(said).body(body))
+}
+
+/// Where the largest of all norms is, if it stands out.
+fn burst(all: &[(f64, f64)]) -> Html {
+    let mut norms: Vec<f64> =
+        all.iter().map(|point| point.1).filter(|norm| norm.is_finite()).collect();
+    norms.sort_by(f64::total_cmp);
+    let Some(&most) = norms.last() else { return Html::new() };
+    let median = norms[(norms.len() - 1) / 2];
+    match all.iter().find(|point| point.1 == most) {
+        Some(&(step, _)) if most > BURST * median => paragraph(format!(
+            "Of all norms that are known the largest is that of step {}: {}, {} times their median.",
+            thousands(step as usize),
+            short(most),
+            thousands((most / median) as usize)
+        )),
+        _ => Html::new(),
+    }
 }
 
 /// The median of the norms that are numbers.
@@ -194,6 +223,22 @@ mod tests {
         assert!(lead.contains("There was no burst"), "{lead}");
         let first = "<tbody><tr><td class=\"number\">350</td>";
         assert!(section.body.as_str().contains(first), "{:?}", section.body);
+    }
+
+    #[test]
+    fn a_burst_between_measured_steps_is_seen_where_it_was_watched() {
+        let watched = |step: u64, norm: f64| {
+            let line = format!(
+                r#"{{"event":"gradients","step":{step},"gradient_norm":{norm},"cells":[]}}"#
+            );
+            serde_json::from_str(&line).unwrap()
+        };
+        let others = vec![watched(50, 1.0), watched(60, 1.5), watched(73, 90.0)];
+        let seen = History { others, ..history(&[1.0, 1.1, 0.9]) };
+        let section = section(&seen, None).unwrap();
+        let lead = section.lead.as_str();
+        assert!(lead.contains("largest is that of step 73: 90.00, 90 times"), "{lead}");
+        assert!(section.body.as_str().contains("and each that was watched"), "{lead}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn head<T: Task>(
     material: &Material<'_, T>,
     report: Option<&T::Report>,
 ) -> (String, Html) {
-    let Material { options, model, data, .. } = material;
+    let Material { options, history, model, data, .. } = material;
     let settings = material.settings();
     let what =
         settings.map_or_else(|| T::NAME.to_owned(), |settings| described(settings.network()));
@@ -44,7 +44,16 @@ pub(super) fn head<T: Task>(
         )),
     }
     if model.is_none() {
-        let missing = "No checkpoint has been saved yet, so only what was measured is shown.";
+        let missing = match &history.failure {
+            Some(failure) => format!(
+                "The run ended at step {} before a checkpoint was saved, so only what was measured is \
+                 shown.",
+                thousands(failure.step as usize)
+            ),
+            None => {
+                "No checkpoint has been saved yet, so only what was measured is shown.".to_owned()
+            }
+        };
         head.push(tag("p", "note alarm", missing));
     }
     (title, head)

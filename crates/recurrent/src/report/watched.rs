@@ -15,19 +15,21 @@ const CELLS: usize = 3;
 
 /// A line; a number that is not finite is `null`.
 #[derive(Clone, Debug, Deserialize)]
-struct Watched {
-    step: u64,
-    cells: Vec<Cell>,
+pub(super) struct Watched {
+    pub(super) step: u64,
+    #[serde(default)]
+    pub(super) gradient_norm: Option<f64>,
+    pub(super) cells: Vec<Cell>,
 }
 
 /// One layer in one direction.
 #[derive(Clone, Debug, Deserialize)]
-struct Cell {
-    layer: usize,
+pub(super) struct Cell {
+    pub(super) layer: usize,
     #[serde(default)]
-    reverse: bool,
-    lags: Vec<f64>,
-    h: Vec<Option<f64>>,
+    pub(super) reverse: bool,
+    pub(super) lags: Vec<f64>,
+    pub(super) h: Vec<Option<f64>>,
     #[serde(default)]
     gates: Vec<Gate>,
     #[serde(default)]
@@ -44,12 +46,16 @@ struct Gate {
     counts: Vec<u64>,
 }
 
-/// The section; none where no step was watched.
-pub(super) fn section(history: &History) -> Option<Section> {
+/// The watched steps.
+pub(super) fn watched(history: &History) -> Vec<Watched> {
     let of_event = history.others.iter().filter(|line| line["event"] == "gradients");
     // A line of another version that is not like this shows nothing.
-    let watched: Vec<Watched> =
-        of_event.filter_map(|line| Watched::deserialize(line).ok()).collect();
+    of_event.filter_map(|line| Watched::deserialize(line).ok()).collect()
+}
+
+/// The section; none where no step was watched.
+pub(super) fn section(history: &History) -> Option<Section> {
+    let watched = watched(history);
     let (first, last) = (watched.first()?, watched.last()?);
     let mut shown = vec![first, &watched[watched.len() / 2], last];
     shown.dedup_by_key(|watched| watched.step);

@@ -47,7 +47,48 @@ pub enum StepError {
         loss: f64,
         /// That of plain guessing.
         guessing: f64,
+        /// The global norm of the step's gradients before clipping.
+        gradient_norm: f64,
     },
+}
+
+/// What is known of a step that ended a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedBy {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// Its loss, if that is what was wrong with it; NaN or infinite where it was no number.
+    pub loss: Option<f64>,
+    /// The global norm of its gradients, if it was finite.
+    pub gradient_norm: Option<f64>,
+    /// The first parameter whose gradient was not finite, if that is what was wrong.
+    pub parameter: Option<String>,
+}
+
+impl StepError {
+    /// What is known of the step; nothing where its batch could not be read.
+    pub fn step(&self) -> Option<EndedBy> {
+        let unknown = EndedBy { step: 0, loss: None, gradient_norm: None, parameter: None };
+        Some(match self {
+            StepError::Data(_) => return None,
+            &StepError::Exploded { step, loss, gradient_norm, .. } => {
+                let (loss, gradient_norm) = (Some(loss), Some(gradient_norm));
+                EndedBy { step, loss, gradient_norm, ..unknown }
+            }
+            StepError::Training(error) => match error {
+                &TrainingError::NonFiniteLoss { step, loss } => {
+                    EndedBy { step, loss: Some(loss), ..unknown }
+                }
+                TrainingError::NonFiniteGradient { step, parameter } => {
+                    EndedBy { step: *step, parameter: Some(parameter.clone()), ..unknown }
+                }
+                &TrainingError::GradientTooLarge { step, norm, .. } => {
+                    EndedBy { step, gradient_norm: Some(norm), ..unknown }
+                }
+                _ => return None,
+            },
+        })
+    }
 }
 
 /// A model in training.
@@ -156,7 +197,8 @@ impl<T: Task> Training<T> {
         self.epoch_loss += report.loss;
         let (loss, guessing) = (report.loss.mean(), self.task.guessing_of(&batch));
         if has_exploded(loss, guessing) {
-            return Err(StepError::Exploded { step: report.step, loss, guessing });
+            let StepReport { step, gradient_norm, .. } = report;
+            return Err(StepError::Exploded { step, loss, guessing, gradient_norm });
         }
         Ok(report)
     }
