@@ -4,7 +4,9 @@
 #![cfg(feature = "cli")]
 
 use proptest::prelude::*;
-use recurrent::long_lag::{Answer, Problem, Sequence, Steps, embedded_reber, pixels};
+use recurrent::long_lag::{
+    Answer, Judged, Problem, Sequence, Steps, Streak, embedded_reber, pixels,
+};
 use recurrent_kernels::random::Generator;
 
 fn drawn(problem: Problem, lag: usize, seed: u64, count: usize) -> Vec<Sequence> {
@@ -275,6 +277,84 @@ fn a_shape_is_in_its_pixels() {
         }
     }
     assert!(seen.iter().all(|&count| count > 150), "{seen:?}");
+}
+
+/// How many things that can be drawn come how often: each of `count` within a fifth of its share.
+fn are_even(seen: impl IntoIterator<Item = usize>, count: usize) -> bool {
+    let mut times = vec![0.0f64; count];
+    seen.into_iter().for_each(|one| times[one] += 1.0);
+    let share = times.iter().sum::<f64>() / count as f64;
+    times.iter().all(|times| (times - share).abs() < 0.2 * share)
+}
+
+#[test]
+fn all_that_can_come_comes_equally_often() {
+    for (problem, lag, classes) in [
+        (Problem::TwoSequence, 20, 2),
+        (Problem::TemporalOrder, 20, 4),
+        (Problem::TemporalOrder3, 20, 8),
+        (Problem::Pixels, 64, 4),
+    ] {
+        let sequences = drawn(problem, lag, 5, 4000);
+        assert!(are_even(sequences.iter().map(|one| class(one) as usize), classes), "{problem:?}");
+    }
+    for problem in [Problem::TwoSequence, Problem::Adding, Problem::TemporalOrder] {
+        let lengths = drawn(problem, 40, 5, 4000).into_iter().map(|one| one.steps.count() - 40);
+        assert!(are_even(lengths, 5), "{problem:?}");
+    }
+    let copied = drawn(Problem::CopyMemory, 5, 5, 400);
+    let symbols = copied.iter().flat_map(|one| &tokens(one)[..10]).map(|&symbol| symbol as usize);
+    assert!(are_even(symbols, 8));
+    let outer = drawn(Problem::EmbeddedReber, 0, 5, 1000);
+    let outer = outer.iter().map(|one| usize::from(letters(one).starts_with("BT")));
+    assert!(are_even(outer, 2));
+    let firsts = drawn(Problem::NoiseFree, 20, 5, 1000);
+    assert!(are_even(firsts.iter().map(|one| tokens(one)[0] as usize - 19), 2));
+    let both = Problem::NoiseFree.test_set(&mut Generator::new(1, 1), 20, None);
+    assert!(both.len() == 2 && both[0] != both[1], "{both:?}");
+}
+
+/// Whether a task is solved with so many errors of one size, and all others of another.
+fn is_solved(problem: Problem, (wrong, error): (usize, f64), others: f64) -> bool {
+    let goal = problem.goal();
+    let errors = |count: usize| (0..count).map(|k| if k < wrong { error } else { others });
+    match goal.judged {
+        Judged::Training { recent } => {
+            assert_eq!(recent, 2000, "{problem:?}");
+            let mut streak = Streak::new(goal, recent);
+            errors(recent).for_each(|error| streak.push(error));
+            streak.is_reached()
+        }
+        Judged::Test { .. } => {
+            let lag = if problem == Problem::EmbeddedReber { 0 } else { 64 };
+            let test = problem.test_set(&mut Generator::new(1, 1), lag, None);
+            goal.is_reached_by(&errors(test.len()).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// The criteria of the table in docs/long-lag.md, from both sides.
+#[test]
+fn a_task_is_solved_when_its_paper_says_so() {
+    use Problem::*;
+    for (problem, solved, not) in [
+        (EmbeddedReber, [(0, 0.0, 0.0); 2], [(1, 1.0, 0.0); 2]),
+        (NoiseFree, [(0, 0.0, 0.249); 2], [(1, 0.251, 0.0); 2]),
+        (TwoSequence, [(1, 0.199, 0.0), (0, 0.0, 0.0099)], [(1, 0.201, 0.0), (0, 0.0, 0.0101)]),
+        (Adding, [(0, 0.0, 0.0399); 2], [(1, 0.0401, 0.0); 2]),
+        (Multiplication, [(13, 0.0401, 0.0399); 2], [(14, 0.0401, 0.0), (13, 2.0, 0.0)]),
+        (TemporalOrder, [(0, 0.0, 0.299); 2], [(1, 0.301, 0.0); 2]),
+        (TemporalOrder3, [(0, 0.0, 0.299); 2], [(1, 0.301, 0.0); 2]),
+        (CopyMemory, [(0, 0.0, 0.0099), (25, 0.1, 0.0)], [(0, 0.0, 0.0101), (26, 0.1, 0.0)]),
+        (Pixels, [(12, 0.51, 0.49); 2], [(13, 0.51, 0.0); 2]),
+    ] {
+        for (wrong, error, others) in solved {
+            assert!(is_solved(problem, (wrong, error), others), "{problem:?}: {wrong} {error}");
+        }
+        for (wrong, error, others) in not {
+            assert!(!is_solved(problem, (wrong, error), others), "{problem:?}: {wrong} {error}");
+        }
+    }
 }
 
 #[test]

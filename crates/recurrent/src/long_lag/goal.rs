@@ -162,5 +162,6 @@ mod tests {
         assert!(!goal.is_reached_by(&[0.0, 0.0, f64::NAN]));
         let goal = Goal { mean: Mean::Any, ..GOAL };
         assert!(goal.is_reached_by(&[0.0, 9.0]) && !goal.is_reached_by(&[9.0, 9.0]));
+        assert!(!goal.is_reached_by(&[f64::NAN; 2]), "NaN is wrong, and not only on average");
     }
 }

@@ -316,6 +316,9 @@ impl Objective<f32> for Learner {
 
 #[cfg(test)]
 mod tests {
+    use recurrent_cells::CellKind;
+    use recurrent_topologies::Regularization;
+
     use super::*;
 
     #[test]
@@ -325,5 +328,96 @@ mod tests {
         assert!(!are_largest(&[0.5, 0.5], 0b01), "equal is not larger");
         assert!(!are_largest(&[f32::NAN, 0.5], 0b01));
         assert!(!are_largest(&[0.5, f32::NAN], 0b01));
+    }
+
+    /// The errors that a model has whose outputs are `outputs` at every step.
+    fn errors(
+        problem: Problem,
+        measure: Measure,
+        outputs: &[f32],
+        sequences: &[Sequence],
+    ) -> Vec<f64> {
+        let stack = StackConfig {
+            cell: CellKind::Gru,
+            hidden_size: 2,
+            num_layers: 1,
+            bidirectional: false,
+            dropout: 0.0,
+            regularization: Regularization::NONE,
+        };
+        let lag = if problem == Problem::EmbeddedReber { 0 } else { 20 };
+        let mut learner = Learner::new(problem, lag, stack, 1).unwrap();
+        let generator = &mut Generator::new(1, 1);
+        let mut parameters =
+            learner.initialize(generator, Initialization::default(), None).unwrap();
+        parameters.visit_mut(|entry, numbers| match entry.name.as_str() {
+            "readout.bias" => numbers.copy_from_slice(outputs),
+            _ => numbers.fill(0.0),
+        });
+        learner.errors(&Compute::sequential(), &parameters, measure, sequences)
+    }
+
+    fn tokens(read: &[u32], asked: &[u32]) -> Sequence {
+        let steps = Steps::Tokens(read.to_vec());
+        Sequence { steps, answer: Answer::EveryStep(asked.to_vec()) }
+    }
+
+    fn assert_close(got: &[f64], expected: &[f64]) {
+        assert_eq!(got.len(), expected.len());
+        for (a, b) in got.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6, "{got:?} and {expected:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_what_its_measure_says() {
+        // A distance, of a model that says 0.7.
+        let steps = Steps::Vectors { size: 2, numbers: vec![0.0; 40] };
+        let number = |target| Sequence { steps: steps.clone(), answer: Answer::Number(target) };
+        let got = errors(Problem::Adding, Measure::Distance, &[0.7], &[number(0.5), number(1.0)]);
+        assert_close(&got, &[0.2, 0.3]);
+
+        // 1 - p of the class that is asked for.
+        let shares = [0.4, 0.3, 0.2, 0.1f32];
+        let class =
+            |class| Sequence { steps: Steps::Tokens(vec![0; 20]), answer: Answer::Class(class) };
+        let outputs = shares.map(|share| libm::log(f64::from(share)) as f32);
+        let got = errors(
+            Problem::TemporalOrder,
+            Measure::Probability,
+            &outputs,
+            &[class(0), class(3), class(1)],
+        );
+        assert_close(&got, &[0.6, 0.9, 0.7]);
+
+        // At every step: the worst, wherever it is.
+        let mut outputs = [-100.0; 21];
+        outputs[..4].copy_from_slice(&shares.map(|share| libm::log(f64::from(share)) as f32));
+        let got = errors(
+            Problem::NoiseFree,
+            Measure::Probability,
+            &outputs,
+            &[tokens(&[0; 3], &[3, 0, 1]), tokens(&[0; 2], &[0, 2]), tokens(&[0; 2], &[0, 0])],
+        );
+        assert_close(&got, &[0.9, 0.8, 0.6]);
+    }
+
+    #[test]
+    fn one_step_that_is_not_legal_is_one_too_many() {
+        // T and P have the largest outputs: right behind B, wrong behind BT, where B must come.
+        let outputs = [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+        let strings = [tokens(&[0], &[1]), tokens(&[0, 1], &[1, 0]), tokens(&[0], &[2])];
+        let got = errors(Problem::EmbeddedReber, Measure::Legal, &outputs, &strings);
+        assert_eq!(got, [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn of_a_copy_only_what_was_kept_counts() {
+        // Always 3, where 8 is the blank.
+        let mut outputs = [0.0; 9];
+        outputs[3] = 1.0;
+        let sequences = [tokens(&[0; 6], &[8, 8, 3, 3, 5, 3]), tokens(&[0; 3], &[8, 8, 3])];
+        let got = errors(Problem::CopyMemory, Measure::WrongTokens, &outputs, &sequences);
+        assert_eq!(got, [0.25, 0.0]);
     }
 }

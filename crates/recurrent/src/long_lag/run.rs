@@ -3,6 +3,7 @@
 use recurrent_cells::initialize::InitializationError;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
+use recurrent_topologies::Regularization;
 use recurrent_training::{Trainer, TrainingError};
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,23 @@ struct Attempt<'a> {
     sequences: u64,
     /// The mean error when it was last judged.
     error: f64,
+}
+
+/// Whether anything is dropped, or kept from the step before, in training.
+fn has_masks(network: &Network) -> bool {
+    let Regularization {
+        input_dropout,
+        embedding_dropout,
+        output_dropout,
+        weight_dropout,
+        zoneout,
+        zoneout_cell,
+        // These leave to no chance what others do not.
+        variational: _,
+        regularize_gradients: _,
+    } = network.regularization;
+    let shares = [input_dropout, embedding_dropout, output_dropout, weight_dropout];
+    shares.iter().chain(&[zoneout, zoneout_cell, network.dropout]).any(|&share| share > 0.0)
 }
 
 /// Makes a run on the calling thread; nothing if `stop` said so before its end. `stop` is asked before
@@ -156,7 +174,7 @@ impl<'a> Attempt<'a> {
 
     /// Learns from the next batch; true if the task is solved now.
     fn step(&mut self) -> Result<bool, TrainingError> {
-        let &RunConfig { problem, lag, ref learning, budget, .. } = self.config;
+        let &RunConfig { problem, lag, ref network, ref learning, budget, .. } = self.config;
         let count = (budget - self.sequences).min(learning.batch_size as u64);
         let draws = &mut self.draws;
         let sequences: Vec<Sequence> = (0..count)
@@ -165,12 +183,22 @@ impl<'a> Attempt<'a> {
                 None => problem.draw(draws, lag),
             })
             .collect();
+        let goal = problem.goal();
+        // What a training sees of its own errors is what its masks leave of the network. The whole one
+        // is judged, as it is used.
+        let whole = match goal.judged {
+            Judged::Training { .. } if has_masks(network) => {
+                let parameters = self.trainer.parameters();
+                Some(self.judge.errors(&self.compute, parameters, goal.measure, &sequences))
+            }
+            _ => None,
+        };
         self.trainer.step(&learner::batch(&sequences))?;
         let before = self.sequences;
         self.sequences += count;
-        Ok(match problem.goal().judged {
+        Ok(match goal.judged {
             Judged::Training { .. } => {
-                for error in self.trainer.objective().training_errors() {
+                for error in whole.unwrap_or_else(|| self.trainer.objective().training_errors()) {
                     self.streak.push(error);
                 }
                 self.error = self.streak.mean();
@@ -219,5 +247,55 @@ impl<'a> Attempt<'a> {
         let errors = self.judge.errors(compute, parameters, goal.measure, &fresh);
         let wrong = errors.iter().filter(|&&error| goal.is_wrong(error)).count();
         Outcome { solved: true, wrong: Some(wrong), ..self.outcome() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::long_lag::{Variant, config};
+    use crate::options::Options;
+
+    fn of(problem: Problem, lag: usize, options: Options) -> RunConfig {
+        let options = Options { learning_rate: Some(0.0), ..options };
+        let variant = Variant { name: "lstm".to_owned(), options };
+        config(problem, lag, &variant, &Options::default(), 1, 40).unwrap()
+    }
+
+    #[test]
+    fn the_whole_network_is_judged() {
+        let error = |options| {
+            let outcome = run(&of(Problem::Adding, 20, options), &|| false).unwrap().unwrap();
+            outcome.error.unwrap()
+        };
+        let whole = error(Options::default());
+        for masked in [
+            Options { input_dropout: Some(0.5), ..Options::default() },
+            Options { output_dropout: Some(0.5), ..Options::default() },
+            Options { weight_dropout: Some(0.5), ..Options::default() },
+        ] {
+            let difference = (error(masked.clone()) - whole).abs();
+            assert!(difference < 1e-6, "{masked:?}: {difference}");
+        }
+    }
+
+    #[test]
+    fn the_strings_of_the_training_must_be_right_too() {
+        let config = of(Problem::EmbeddedReber, 0, Options::default());
+        let mut attempt = Attempt::new(&config).unwrap();
+        assert!(!attempt.passes_test());
+        attempt.test_set.clear();
+        assert!(!attempt.passes_test());
+        attempt.training_set = Some(vec![]);
+        assert!(attempt.passes_test());
+    }
+
+    #[test]
+    fn what_is_wrong_afterwards_is_counted() {
+        for (problem, lag) in [(Problem::Adding, 20), (Problem::TemporalOrder, 20)] {
+            let config = of(problem, lag, Options::default());
+            let wrong = Attempt::new(&config).unwrap().solved().wrong.unwrap();
+            assert!(wrong > TESTED / 2 && wrong <= TESTED, "{problem:?}: {wrong}");
+        }
     }
 }
