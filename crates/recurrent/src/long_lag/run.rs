@@ -27,7 +27,7 @@ pub const TESTED: usize = 2560;
 pub struct RunConfig {
     /// The task.
     pub problem: Problem,
-    /// Its lag T; 0 for the grammar, which has its own.
+    /// The T of its paper; 0 for the grammar, which has its own.
     pub lag: usize,
     /// What is compared, by name.
     pub variant: String,
