@@ -136,6 +136,7 @@ fn what_makes_no_sense_is_refused() {
         ("embedded-reber --lag 5", "must be left out"),
         ("pixels --lag 50", "a square number"),
         ("adding --cells lstn", "--cells lstn: there are lstm, "),
+        ("adding --cells lstm,gru,lstm", "--cells lstm: it is there twice"),
         ("adding --epochs 3", "--epochs: long-lag has no such option"),
         ("adding --cell gru --forget-bias 1", "--forget-bias: a gru has no forget gate"),
         ("adding --hidden-size 0", "hidden size must be at least 1"),

@@ -33,8 +33,9 @@ pub(super) struct Arguments {
     /// The first of them
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     first_seed: u64,
-    /// Steps between what is read and what is asked; of pixels how many there are
-    /// [default: what the profile says]
+    /// The paper's T, the shortest sequence; what is bridged is T/2 (adding, multiplication), 0.4 T
+    /// (temporal-order), 0.24 T (temporal-order-3). Of pixels how many there are [default: what the
+    /// profile says]
     #[arg(long, value_name = "STEPS", requires = "task")]
     lag: Option<usize>,
     /// A run fails after so many sequences [default: what the profile says]
@@ -169,7 +170,13 @@ fn compared(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     } else {
         let known = variants();
         let profile: Vec<String> = profile.variants().iter().map(|&name| name.into()).collect();
-        for name in cells.as_ref().unwrap_or(&profile) {
+        let names = cells.as_ref().unwrap_or(&profile);
+        for (place, name) in names.iter().enumerate() {
+            if names[..place].contains(name) {
+                return Err(usage(format!(
+                    "--cells {name}: it is there twice, and its seeds would count twice; drop one"
+                )));
+            }
             let Some(variant) = known.iter().find(|variant| variant.name == *name) else {
                 let names: Vec<&str> = known.iter().map(|variant| &*variant.name).collect();
                 return Err(usage(format!(
