@@ -137,6 +137,10 @@ fn what_makes_no_sense_is_refused() {
         ("pixels --lag 50", "a square number"),
         ("adding --cells lstn", "--cells lstn: there are lstm, "),
         ("adding --cells lstm,gru,lstm", "--cells lstm: it is there twice"),
+        (
+            "adding --cells lstm,rnn-tanh --zoneout-cell 0.1",
+            "adding, rnn-tanh --zoneout-cell 0.1: zoneout of c is for cells that have one",
+        ),
         ("adding --epochs 3", "--epochs: long-lag has no such option"),
         ("adding --cell gru --forget-bias 1", "--forget-bias: a gru has no forget gate"),
         ("adding --hidden-size 0", "hidden size must be at least 1"),

@@ -148,8 +148,13 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Vec<RunConfig>> {
         for lag in lags {
             problem.check_lag(lag).map_err(|reason| usage(format!("--lag: {reason}")))?;
             for variant in &compared {
+                let first = config(problem, lag, variant, typed, arguments.first_seed, budget)?;
+                // Seeds change nothing of what fits.
+                first.check().map_err(usage)?;
                 for seed in arguments.first_seed..end {
-                    plan.push(config(problem, lag, variant, typed, seed, budget)?);
+                    let mut run = first.clone();
+                    run.learning.seed = seed;
+                    plan.push(run);
                 }
             }
         }

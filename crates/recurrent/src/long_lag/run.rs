@@ -123,32 +123,53 @@ pub fn run(config: &RunConfig, stop: &dyn Fn() -> bool) -> Result<Option<Outcome
     Ok(Some(attempt.outcome()))
 }
 
+impl RunConfig {
+    /// Makes sure that a run can begin, by building all that it begins with.
+    ///
+    /// # Errors
+    /// [`RunError`] if the configuration fits no model.
+    pub fn check(&self) -> Result<(), RunError> {
+        self.trainer(&Compute::sequential())?;
+        Ok(())
+    }
+
+    /// The training before its first step.
+    fn trainer(&self, compute: &Compute) -> Result<Trainer<f32, Learner>, RunError> {
+        let RunConfig { network, learning, .. } = self;
+        let failed = |reason: String| self.failed(reason);
+        let learner = self.learner()?;
+        let (initialization, forget_bias) = (network.initialization, network.forget_bias);
+        let parameters = learner
+            .initialize(&mut self.stream(INITIALIZATION), initialization, forget_bias)
+            .map_err(|error: InitializationError| failed(error.to_string()))?;
+        let steps = self.budget.div_ceil(learning.batch_size as u64);
+        let settings = learning.trainer(steps, steps);
+        Trainer::new(settings, compute.clone(), learner, parameters)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn learner(&self) -> Result<Learner, RunError> {
+        let &RunConfig { problem, lag, ref network, ref learning, .. } = self;
+        problem.check_lag(lag).map_err(|reason| self.failed(reason))?;
+        Learner::new(problem, lag, network.stack(), learning.seed)
+            .map_err(|error| self.failed(error.to_string()))
+    }
+
+    fn stream(&self, purpose: u64) -> Generator {
+        Generator::new(self.learning.seed, purpose)
+    }
+
+    fn failed(&self, reason: String) -> RunError {
+        RunError { problem: self.problem.name(), variant: self.variant.clone(), reason }
+    }
+}
+
 impl<'a> Attempt<'a> {
     fn new(config: &'a RunConfig) -> Result<Self, RunError> {
-        let &RunConfig { problem, lag, ref network, ref learning, .. } = config;
-        let failed = |reason: String| RunError {
-            problem: problem.name(),
-            variant: config.variant.clone(),
-            reason,
-        };
-        problem.check_lag(lag).map_err(failed)?;
-        let seed = learning.seed;
-        let learner = || Learner::new(problem, lag, network.stack(), seed);
-        let (trained, judge) = (learner(), learner());
-        let trained = trained.map_err(|error| failed(error.to_string()))?;
-        let judge = judge.map_err(|error| failed(error.to_string()))?;
-        let stream = |purpose| Generator::new(seed, purpose);
-        let (initialization, forget_bias) = (network.initialization, network.forget_bias);
-        let parameters = trained
-            .initialize(&mut stream(INITIALIZATION), initialization, forget_bias)
-            .map_err(|error: InitializationError| failed(error.to_string()))?;
-
+        let &RunConfig { problem, lag, .. } = config;
         let compute = Compute::sequential();
-        let steps = config.budget.div_ceil(learning.batch_size as u64);
-        let settings = learning.trainer(steps, steps);
-        let trainer = Trainer::new(settings, compute.clone(), trained, parameters)
-            .map_err(|error| failed(error.to_string()))?;
-
+        let (trainer, judge) = (config.trainer(&compute)?, config.learner()?);
+        let stream = |purpose| config.stream(purpose);
         let goal = problem.goal();
         let training_set = problem.training_set(&mut stream(TRAINING_SET), lag);
         let (recent, test_set) = match goal.judged {
