@@ -283,6 +283,11 @@ const REFUSED: &[(&str, i32, &str)] = &[
         "--variational: nothing is dropped, so there are no masks",
     ),
     (
+        "TRAIN --out out --variational --dropout 0.5",
+        2,
+        "give --dropout (which acts between layers)",
+    ),
+    (
         "TRAIN --out out --one-hot --input-dropout 0.1",
         2,
         "one-hot tokens have none: take an embedding",

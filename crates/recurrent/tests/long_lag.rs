@@ -141,6 +141,8 @@ fn what_makes_no_sense_is_refused() {
             "adding --cells lstm,rnn-tanh --zoneout-cell 0.1",
             "adding, rnn-tanh --zoneout-cell 0.1: zoneout of c is for cells that have one",
         ),
+        ("adding --dropout 0.2", "--dropout: it acts between layers, and there is one"),
+        ("adding --optimizer nt-asgd", "--optimizer nt-asgd: it averages once held-out losses"),
         ("adding --epochs 3", "--epochs: long-lag has no such option"),
         ("adding --cell gru --forget-bias 1", "--forget-bias: a gru has no forget gate"),
         ("adding --hidden-size 0", "hidden size must be at least 1"),

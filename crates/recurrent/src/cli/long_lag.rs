@@ -10,7 +10,7 @@ use crate::long_lag::published::published;
 use crate::long_lag::results::{Record, Results};
 use crate::long_lag::table::{Row, rows};
 use crate::long_lag::{Problem, Profile, RunConfig, Variant, config, grid, variants};
-use crate::options::{compute, groups};
+use crate::options::{OptimizerKind, compute, groups};
 use crate::run::{Interrupt, Progress, thousands};
 
 /// More seeds than anybody waits for: a slip of the finger.
@@ -135,6 +135,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
 fn plan(arguments: &Arguments) -> anyhow::Result<Vec<RunConfig>> {
     let Arguments { profile, options: typed, .. } = arguments;
     typed.require_known("long-lag", takes)?;
+    require_effect(typed)?;
     let compared = compared(arguments)?;
     let problems = arguments.task.map_or(Problem::ALL.to_vec(), |task| vec![task]);
     let seeds = arguments.seeds.unwrap_or(profile.seeds());
@@ -160,6 +161,23 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Vec<RunConfig>> {
         }
     }
     Ok(plan)
+}
+
+/// Refuses what a training takes and what would do nothing here.
+fn require_effect(typed: &Options) -> anyhow::Result<()> {
+    if typed.optimizer == Some(OptimizerKind::NtAsgd) {
+        return Err(usage(
+            "--optimizer nt-asgd: it averages once held-out losses stop falling, and none are \
+             measured here; use sgd",
+        ));
+    }
+    if typed.dropout.is_some_and(|share| share > 0.0) && typed.num_layers.unwrap_or(1) == 1 {
+        return Err(usage(
+            "--dropout: it acts between layers, and there is one; give --num-layers 2, or use \
+             --output-dropout",
+        ));
+    }
+    Ok(())
 }
 
 /// What is compared: the cell that was typed, or variants by name; each with what else was typed

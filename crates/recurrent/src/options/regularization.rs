@@ -19,11 +19,13 @@ pub(super) fn regularization(options: &Options) -> anyhow::Result<Regularization
         regularize_gradients: share(options.regularize_gradients),
     };
     let Regularization { input_dropout, output_dropout, variational, .. } = regularization;
-    let drops = [share(options.dropout), input_dropout, output_dropout];
+    let has_between = options.num_layers.unwrap_or(1) > 1;
+    let between_layers = if has_between { share(options.dropout) } else { 0.0 };
+    let drops = [between_layers, input_dropout, output_dropout];
     if variational && drops.iter().all(|&share| share == 0.0) {
         return Err(usage(
-            "--variational: nothing is dropped, so there are no masks to keep; give --dropout, \
-             --input-dropout or --output-dropout",
+            "--variational: nothing is dropped, so there are no masks to keep; give --dropout (which \
+             acts between layers), --input-dropout or --output-dropout",
         ));
     }
     Ok(regularization)
