@@ -10,11 +10,12 @@
 //! As in the paper h and d_a count as constants, so that nothing but W_hh has a gradient:
 //!
 //! ```text
-//! u_t = 2 (|v_t| / |d_a_t| - 1) / (|v_t| |d_a_t|)  f'(a_{t-1}) v_t
+//! u_t = 2 (|v_t| / |d_a_t| - 1) / |d_a_t|  f'(a_{t-1}) v_t / |v_t|
 //! d_W_hh += lambda sum over t of d_a_t u_t^T
 //! ```
 //! The sum is over the steps of a sequence that have one before them, and the mean over the sequences
-//! of a batch, like that of a loss. A step whose gradient is zero has no direction and is left out.
+//! of a batch, like that of a loss. A step whose |d_a_t| is below 1e-30 is left out: 0 has no direction,
+//! and of less than that f32 does not hold the inverse and what W_hh makes of it.
 
 use recurrent_cells::Cell;
 use recurrent_kernels::{Columns, Matrix, Real};
@@ -22,6 +23,9 @@ use recurrent_kernels::{Columns, Matrix, Real};
 use crate::direction::Before;
 use crate::layer::Pass;
 use crate::tape::DirectionTape;
+
+/// The smallest |d_a_t| of a step that is not left out.
+const LEAST: f64 = 1e-30;
 
 impl<T: Real> DirectionTape<T> {
     /// Fills `u` with lambda u_t for every column, and gives lambda Omega. `h` is this direction's,
@@ -54,14 +58,17 @@ impl<T: Real> DirectionTape<T> {
                         u[r] *= slope(r);
                     }
                     let (reached, came) = (norm(u), norm(gates.column(column)));
-                    let ratio = if came > 0.0 { reached / came } else { 1.0 };
-                    omega += weight * (ratio - 1.0) * (ratio - 1.0);
-                    let factor = match reached > 0.0 && came > 0.0 {
-                        true => T::from_f64(weight * 2.0 * (ratio - 1.0) / (reached * came)),
-                        false => T::ZERO,
-                    };
+                    if came < LEAST {
+                        u.fill(T::ZERO);
+                        continue;
+                    }
+                    let excess = reached / came - 1.0;
+                    omega += weight * excess * excess;
+                    // In f64: the square of what f32 can hold is no f32.
+                    let factor = weight * 2.0 * excess / came;
+                    let direction = |v: T| if reached > 0.0 { v.to_f64() / reached } else { 0.0 };
                     for r in 0..u.len() {
-                        u[r] *= factor * slope(r);
+                        u[r] = T::from_f64(factor * slope(r).to_f64() * direction(u[r]));
                     }
                 }
             });

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 use recurrent_cells::{Nonlinearity, Parameters, Rnn};
-use recurrent_kernels::{Compute, Matrix};
+use recurrent_kernels::random::Generator;
+use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_testkit::case::{Case, Shape, fill, shapes};
 use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
@@ -22,11 +23,12 @@ type Seen = BTreeMap<(usize, bool, usize, usize), (Vec<f64>, Vec<f64>)>;
 #[derive(Default)]
 struct Looker(Mutex<Seen>);
 
-impl Probe<f64> for Looker {
-    fn observe(&self, seen: Observation<'_, f64>) {
+impl<T: Real> Probe<T> for Looker {
+    fn observe(&self, seen: Observation<'_, T>) {
         let mut all = self.0.lock().unwrap();
+        let numbers = |column: &[T]| column.iter().map(|x| x.to_f64()).collect();
         for (j, place) in seen.sequences.enumerate() {
-            let columns = (seen.tape.column(j).to_vec(), seen.d_h.column(j).to_vec());
+            let columns = (numbers(seen.tape.column(j)), numbers(seen.d_h.column(j)));
             let reverse = seen.direction == Direction::Reverse;
             all.insert((seen.layer, reverse, seen.t, place), columns);
         }
@@ -34,12 +36,12 @@ impl Probe<f64> for Looker {
 }
 
 /// Gradients of the parameters, what the penalty came to, and what was seen on the way.
-fn backward(
-    case: &Case<Rnn, f64>,
-    d_output: &Matrix<f64>,
+fn backward<T: Real>(
+    case: &Case<Rnn, T>,
+    d_output: &Matrix<T>,
     compute: &Compute,
     noise: Option<Noise>,
-) -> (Parameters<f64>, f64, Seen) {
+) -> (Parameters<T>, f64, Seen) {
     let Case { stack, parameters, lengths, x, initial, .. } = case;
     let (mut tape, looker) = (Tape::new(), Looker::default());
     let input = Input::Columns(x.as_ref());
@@ -81,7 +83,7 @@ fn omega(
         let weight = parameters.get(slots.weight_hh);
         let d_a: Vec<f64> = h.iter().zip(d_h).map(|(&h, d_h)| d_h * slope(h)).collect();
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if norm(&d_a) == 0.0 {
+        if norm(&d_a) < 1e-30 {
             continue;
         }
         let h_before = &seen[&(layer, reverse, before, place)].0;
@@ -104,7 +106,7 @@ fn slope_of(nonlinearity: Nonlinearity) -> fn(f64) -> f64 {
     }
 }
 
-fn case(shape: &Shape, nonlinearity: Nonlinearity, weight: f64) -> Case<Rnn, f64> {
+fn case<T: Real>(shape: &Shape, nonlinearity: Nonlinearity, weight: f64) -> Case<Rnn, T> {
     let mut shape = shape.clone();
     shape.options.regularization = Regularization {
         regularize_gradients: weight,
@@ -126,7 +128,7 @@ proptest! {
         ),
     ) {
         let compute = Compute::sequential();
-        let [with, without] = [WEIGHT, 0.0].map(|weight| case(&shape, nonlinearity, weight));
+        let [with, without] = [WEIGHT, 0.0].map(|weight| case::<f64>(&shape, nonlinearity, weight));
         let mut generator = with.generator.clone();
         let mut d_output = Matrix::zeros(with.stack.output_size(), with.lengths.columns());
         fill(&mut generator, d_output.as_mut_slice(), 1.0);
@@ -160,4 +162,37 @@ proptest! {
         prop_assert_eq!(again.1, once.1);
         prop_assert!(again.0 == once.0);
     }
+    /// Where gradients vanish, which is what the penalty is for: |d_a|^2 is far below what f32 holds.
+    #[test]
+    fn tiny_gradients_cost_the_same_in_f32(
+        shape in shapes(4, 4),
+        nonlinearity in prop::sample::select(vec![Nonlinearity::Tanh, Nonlinearity::Identity]),
+        scale in prop::sample::select(vec![1e-20, 1e-25, 1e-34]),
+    ) {
+        let (exact, d_output) = (case::<f64>(&shape, nonlinearity, WEIGHT), scaled(&shape, scale));
+        let (single, d_single) = (case::<f32>(&shape, nonlinearity, WEIGHT), scaled(&shape, scale));
+        let compute = Compute::sequential();
+        let (exact, exact_penalty, _) = backward(&exact, &d_output, &compute, Some(NOISE));
+        let (single, penalty, _) = backward(&single, &d_single, &compute, Some(NOISE));
+        let near = |found: f64, expected: f64, size: f64| {
+            (found - expected).abs() <= 1e-3 * (1e-30 + size.max(expected.abs()))
+        };
+        prop_assert!(near(penalty, exact_penalty, 0.0), "{penalty} {exact_penalty}");
+        prop_assert_eq!(penalty == 0.0, scale < 1e-30 || exact_penalty == 0.0);
+        let size = exact.as_slice().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        for (&found, &expected) in single.as_slice().iter().zip(exact.as_slice()) {
+            prop_assert!(near(f64::from(found), expected, size), "{found} {expected}");
+        }
+    }
+}
+
+/// Gradients of what a stack of this shape gives, about as large as `scale`; the same in both types.
+fn scaled<T: Real>(shape: &Shape, scale: f64) -> Matrix<T> {
+    let columns = shape.lengths.iter().sum();
+    let mut numbers =
+        Matrix::<f64>::zeros(shape.options.directions.count() * shape.hidden_size, columns);
+    fill(&mut Generator::new(shape.seed, 1), numbers.as_mut_slice(), 1.0);
+    Matrix::from_fn(numbers.rows(), columns, |row, j| {
+        T::from_f64(f64::from((scale * numbers.as_ref().column(j)[row]) as f32))
+    })
 }
