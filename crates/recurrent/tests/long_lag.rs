@@ -34,6 +34,23 @@ fn tiny_lags_are_solved() {
     }
 }
 
+/// A budget that ends between two looks is judged once more: solved or not, with an error.
+#[test]
+fn a_run_is_judged_at_its_end() {
+    let place = Place::new();
+    let row = |options: &str| {
+        let shown = place.done(&format!("long-lag {options} --seeds 1 --json"));
+        table(&shown).remove(0)
+    };
+    let short = row("two-sequence --lag 20 --cells gru --sequences 300");
+    assert!(short["error"].as_f64().unwrap() > 0.2, "{short}");
+    // Looked at after 100, 200, ... it is solved a little later than it could be.
+    let tiny = "noise-free --lag 4 --cells lstm-forget-1 --sequences";
+    let usual = row(&format!("{tiny} 10000"))["sequences"][0].as_u64().unwrap();
+    let early = row(&format!("{tiny} {}", usual - 1));
+    assert_eq!(early["sequences"][0], usual - 1, "{early}");
+}
+
 /// The class is decided by what was seen before the last step, so a cell that cannot learn, with a rate
 /// of nothing, must fail: the criteria let nobody through.
 #[test]
@@ -82,7 +99,7 @@ fn what_is_there_is_not_run_again_and_threads_change_no_figure() {
     let before = place.read("half/results.jsonl");
     assert_eq!(place.done(&format!("{SMALL} --out half --json")), whole);
     assert_eq!(place.read("half/results.jsonl"), before);
-    let other = SMALL.replace("--sequences 4000", "--sequences 100");
+    let other = SMALL.replace("--sequences 4000", "--sequences 2000");
     assert_ne!(other, SMALL);
     place.done(&format!("{other} --out half --learning-rate 0.02"));
     assert_eq!(sorted("half/results.jsonl").len(), 12);
@@ -91,13 +108,13 @@ fn what_is_there_is_not_run_again_and_threads_change_no_figure() {
 #[test]
 fn a_table_is_shown_with_what_papers_report() {
     let place = Place::new();
-    let shown = place.done("long-lag adding --lag 100 --cell rnn-tanh --seeds 1 --sequences 64");
+    let shown = place.done("long-lag adding --lag 100 --cell rnn-tanh --seeds 1 --sequences 2000");
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "adding, lag 100");
     assert!(lines[1].contains("LSTM, 2 blocks of 2: 74,000 sequences"), "{shown}");
-    assert!(lines[3].contains("rnn-tanh") && lines[3].contains("not within 64"), "{shown}");
+    assert!(lines[3].contains("rnn-tanh") && lines[3].contains("not within 2,000"), "{shown}");
     let shown =
-        place.done("long-lag adding --lag 30 --cell lstm --init xavier --seeds 1 --sequences 8");
+        place.done("long-lag adding --lag 30 --cell lstm --init xavier --seeds 1 --sequences 2000");
     assert!(shown.contains("lstm --init xavier "), "{shown}");
     let shown = place.done(
         "long-lag adding --lag 30 --cell rnn-identity --seeds 1 --sequences 4000 --optimizer sgd \
@@ -111,7 +128,8 @@ fn a_table_is_shown_with_what_papers_report() {
 fn ctrl_c_keeps_what_is_done() {
     use std::process::{Command, Stdio};
     let place = Place::new();
-    let runs = "long-lag adding --lag 100 --cells rnn-tanh --seeds 2000 --sequences 800 --out kept";
+    let runs =
+        "long-lag adding --lag 100 --cells rnn-tanh --seeds 2000 --sequences 2000 --out kept";
     let mut command = place.command(runs);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let results = place.path("kept/results.jsonl");
@@ -141,6 +159,7 @@ fn what_makes_no_sense_is_refused() {
             "adding --cells lstm,rnn-tanh --zoneout-cell 0.1",
             "adding, rnn-tanh --zoneout-cell 0.1: zoneout of c is for cells that have one",
         ),
+        ("adding --sequences 1999", "judged by its 2,000 most recent sequences"),
         ("adding --dropout 0.2", "--dropout: it acts between layers, and there is one"),
         ("adding --optimizer nt-asgd", "--optimizer nt-asgd: it averages once held-out losses"),
         ("adding --epochs 3", "--epochs: long-lag has no such option"),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::learner::{self, Learner};
 use super::{Judged, Problem, Sequence, Streak};
+use crate::run::thousands;
 use crate::tasks::settings::{Learning, Network};
 
 /// Randomness for different purposes comes from different streams of the seed.
@@ -127,8 +128,16 @@ impl RunConfig {
     /// Makes sure that a run can begin, by building all that it begins with.
     ///
     /// # Errors
-    /// [`RunError`] if the configuration fits no model.
+    /// [`RunError`] if the configuration fits no model, or ends before it can be judged.
     pub fn check(&self) -> Result<(), RunError> {
+        if let Judged::Training { recent } = self.problem.goal().judged
+            && self.budget < recent as u64
+        {
+            return Err(self.failed(format!(
+                "it is judged by its {} most recent sequences; give it at least as many",
+                thousands(recent)
+            )));
+        }
         self.trainer(&Compute::sequential())?;
         Ok(())
     }
@@ -226,7 +235,8 @@ impl<'a> Attempt<'a> {
                 self.streak.is_reached()
             }
             Judged::Test { every } => {
-                before / every != self.sequences / every && self.passes_test()
+                let is_due = before / every != self.sequences / every;
+                (is_due || self.sequences == budget) && self.passes_test()
             }
         })
     }
