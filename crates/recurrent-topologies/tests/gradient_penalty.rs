@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 use recurrent_cells::{Nonlinearity, Parameters, Rnn};
-use recurrent_kernels::random::Generator;
+use recurrent_kernels::random::{Dropout, Generator};
 use recurrent_kernels::{Compute, Matrix, Real};
 use recurrent_testkit::case::{Case, Shape, fill, shapes};
 use recurrent_testkit::gradient::compare_gradient;
@@ -81,6 +81,11 @@ fn omega(
         };
         let (_, slots) = case.stack.cells().nth(at).unwrap();
         let weight = parameters.get(slots.weight_hh);
+        // What weight-drop leaves of it: a mask for each cell, at the address of the training step.
+        let dropout = Dropout::new(shape.options.regularization.weight_dropout, NOISE.seed);
+        let left = |row: usize, column: usize| -> f64 {
+            dropout.factor((1 << 30) + at as u32, NOISE.first_step, column as u64, row as u32)
+        };
         let d_a: Vec<f64> = h.iter().zip(d_h).map(|(&h, d_h)| d_h * slope(h)).collect();
         let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         if norm(&d_a) < 1e-30 {
@@ -89,7 +94,7 @@ fn omega(
         let h_before = &seen[&(layer, reverse, before, place)].0;
         let reached: Vec<f64> = (0..h.len())
             .map(|r| {
-                let product = |j: usize| weight.column(r)[j] * d_a[j];
+                let product = |j: usize| left(j, r) * weight.column(r)[j] * d_a[j];
                 slope(h_before[r]) * (0..h.len()).map(product).sum::<f64>()
             })
             .collect();
@@ -110,7 +115,6 @@ fn case<T: Real>(shape: &Shape, nonlinearity: Nonlinearity, weight: f64) -> Case
     let mut shape = shape.clone();
     shape.options.regularization = Regularization {
         regularize_gradients: weight,
-        weight_dropout: 0.0,
         zoneout: 0.0,
         ..shape.options.regularization
     };
