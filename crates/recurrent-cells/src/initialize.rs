@@ -80,7 +80,7 @@ impl Initialization {
                 Err(InitializationError::Cell { what, cells })
             }
             (Initialization::Chrono { .. }, AnyCell::Rnn(_)) => {
-                Err(InitializationError::Cell { what, cells: "lstm and gru" })
+                Err(InitializationError::Cell { what, cells: "lstm, layer-norm-lstm and gru" })
             }
             (Initialization::Chrono { .. }, cell) if cell.shape().biases == Biases::None => {
                 Err(InitializationError::NoBias { what })

@@ -195,7 +195,7 @@ fn what_has_no_meaning_is_refused() {
         "identity is for rnn-tanh, rnn-relu and rnn-identity"
     );
     let rnn = || Rnn::new(3, 4, Nonlinearity::Tanh).into();
-    assert_eq!(refused(rnn(), chrono), "chrono is for lstm and gru");
+    assert_eq!(refused(rnn(), chrono), "chrono is for lstm, layer-norm-lstm and gru");
     let options = GruOptions { biases: Biases::None, ..GruOptions::default() };
     let gru = Gru::with_options(3, 4, options).into();
     assert_eq!(refused(gru, chrono), "chrono sets a bias, and the cell has none");

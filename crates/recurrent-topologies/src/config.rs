@@ -179,7 +179,7 @@ impl Stack<AnyCell> {
             initialization.fill(generator, parameters, cell, slots)?;
             if let Some(value) = forget_bias {
                 let AnyCell::Lstm(lstm) = cell else {
-                    let (what, cells) = ("a forget bias", "lstm");
+                    let (what, cells) = ("a forget bias", "lstm and layer-norm-lstm");
                     return Err(InitializationError::Cell { what, cells });
                 };
                 initialize::forget_bias(parameters, lstm, slots, value)?;
@@ -220,7 +220,9 @@ pub enum ConfigError {
         what: &'static str,
     },
     /// There is no c.
-    #[error("zoneout of c is for cells that have one: lstm; the cell is {cell}")]
+    #[error(
+        "zoneout of c is for cells that have one: lstm and layer-norm-lstm; the cell is {cell}"
+    )]
     ZoneoutCell {
         /// The cell.
         cell: &'static str,
@@ -233,7 +235,8 @@ pub enum ConfigError {
     },
     /// The penalty is not for this cell.
     #[error(
-        "regularizing gradients holds the one way through h at one size, and {cell} has gates beside          it that decide how much passes; it is for rnn-tanh, rnn-relu and rnn-identity"
+        "regularizing gradients holds the one way through h at one size, and {cell} has gates beside \
+         it that decide how much passes; it is for rnn-tanh, rnn-relu and rnn-identity"
     )]
     PenaltyOfGates {
         /// The cell.

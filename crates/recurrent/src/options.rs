@@ -114,7 +114,7 @@ pub struct Options {
     /// The share of h that stays what it was a step before [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub zoneout: Option<f64>,
-    /// The share of c that does; lstm only [default: 0]
+    /// The share of c that does; lstm and layer-norm-lstm only [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub zoneout_cell: Option<f64>,
     /// The weight of a penalty for gradients that grow or shrink from step to step; rnn-tanh, rnn-relu
@@ -128,7 +128,8 @@ pub struct Options {
     /// How the weights of cells begin [default: uniform]
     #[arg(long)]
     pub init: Option<InitKind>,
-    /// The forget gate's bias at the start; lstm only [default: drawn like the other biases]
+    /// The forget gate's bias at the start; lstm and layer-norm-lstm only [default: drawn like the
+    /// other biases]
     #[arg(long, value_name = "NUMBER")]
     pub forget_bias: Option<f64>,
     /// What of a sequence is judged: last (its last state), mean or max (of all its states)

@@ -296,12 +296,12 @@ const REFUSED: &[(&str, i32, &str)] = &[
     (
         "TRAIN --out out --cell gru --zoneout-cell 0.1",
         2,
-        "for cells that have one: lstm; the cell is gru",
+        "for cells that have one: lstm and layer-norm-lstm; the cell is gru",
     ),
     (
         "TRAIN --out out --regularize-gradients 1",
         2,
-        "it is for rnn-tanh, rnn-relu and rnn-identity",
+        "has gates beside it that decide how much passes; it is for rnn-tanh, rnn-relu",
     ),
     (
         "TRAIN --out out --cell rnn-tanh --regularize-gradients 1 --zoneout 0.1",

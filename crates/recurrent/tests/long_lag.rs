@@ -160,6 +160,7 @@ fn what_makes_no_sense_is_refused() {
             "adding, rnn-tanh --zoneout-cell 0.1: zoneout of c is for cells that have one",
         ),
         ("adding --sequences 1999", "judged by its 2,000 most recent sequences"),
+        ("adding --bidirectional", "--bidirectional: the suite asks what is remembered"),
         ("adding --dropout 0.2", "--dropout: it acts between layers, and there is one"),
         ("adding --optimizer nt-asgd", "--optimizer nt-asgd: it averages once held-out losses"),
         ("adding --epochs 3", "--epochs: long-lag has no such option"),
@@ -174,6 +175,16 @@ fn what_makes_no_sense_is_refused() {
         let refused = place.run(&format!("long-lag {arguments}"));
         assert_eq!(refused.code, Some(2), "{arguments}: {}", refused.stderr);
         assert!(refused.stderr.contains(part), "{arguments}: {}", refused.stderr);
+    }
+    let help = place.done("long-lag --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "lstm-chrono-weight-drop, layer-norm-lstm,",
+        "layer-norm-lstm [default: what --cells says]",
+        "the shortest sequence; what is bridged is T/2",
+        "eight variants and twenty seeds",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
     }
     std::fs::create_dir(place.path("kept")).unwrap();
     place.write("kept/results.jsonl", "{\"run\": 1}\n");

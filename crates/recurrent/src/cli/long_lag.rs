@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Command};
+use recurrent_cells::CellKind;
 use serde_json::json;
 
 use super::{Options, Outcome, print_line, remark, usage};
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
     /// How much is run
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
-    /// What is compared, such as lstm,lstm-chrono,gru [default: what the profile says]
+    /// What is compared
     #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "cell")]
     cells: Option<Vec<String>>,
     /// How many seeds each is run with [default: coffee 3, night 20]
@@ -79,6 +80,16 @@ pub(super) fn with_help(command: Command) -> Command {
         .chain(&["out", "json", "help", "quiet", "version"])
         .map(|&name| name.to_owned())
         .collect();
+    let cells = format!(
+        "What is compared, such as lstm,lstm-chrono,gru [default: what the profile says]. There are {}",
+        variants().iter().map(|variant| &*variant.name).collect::<Vec<_>>().join(", ")
+    );
+    let cell = format!(
+        "One cell instead, with the options below: {} [default: what --cells says]",
+        CellKind::NAMED.map(CellKind::name).join(", ")
+    );
+    let command = command.mut_arg("cells", |argument| argument.help(cells));
+    let command = command.mut_arg("cell", |argument| argument.help(cell));
     command.mut_args(|argument| {
         let id = argument.get_id().as_str().replace('_', "-");
         match own.contains(&id) {
@@ -134,6 +145,12 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
 /// The runs that were asked for.
 fn plan(arguments: &Arguments) -> anyhow::Result<Vec<RunConfig>> {
     let Arguments { profile, options: typed, .. } = arguments;
+    if typed.bidirectional {
+        return Err(usage(
+            "--bidirectional: the suite asks what is remembered until the end, and whoever reads from \
+             there too remembers less; drop it",
+        ));
+    }
     typed.require_known("long-lag", takes)?;
     require_effect(typed)?;
     let compared = compared(arguments)?;

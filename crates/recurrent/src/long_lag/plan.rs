@@ -11,7 +11,7 @@ pub enum Profile {
     /// Small lags, three cells and three seeds: minutes.
     #[default]
     Coffee,
-    /// The papers' lags, all that is compared and twenty seeds: a night.
+    /// The papers' lags, eight variants and twenty seeds: a night.
     Night,
 }
 

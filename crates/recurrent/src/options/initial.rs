@@ -21,7 +21,7 @@ pub enum InitKind {
     /// Recurrent weights that keep h as it is; rnn-tanh, rnn-relu and rnn-identity only. What is
     /// read adds up over a long text: take small rates, such as sgd with 0.01.
     Identity,
-    /// Gates that remember over the length of the sequences; lstm and gru only.
+    /// Gates that remember over the length of the sequences; lstm, layer-norm-lstm and gru only.
     Chrono,
 }
 
