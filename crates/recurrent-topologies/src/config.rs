@@ -76,7 +76,7 @@ impl InputConfig {
 pub struct StackConfig {
     /// The cell of every layer.
     pub cell: CellKind,
-    /// Numbers in h; at least 1.
+    /// Numbers in h; at least 1, with layer normalisation at least 2.
     pub hidden_size: usize,
     /// Layers; at least 1.
     pub num_layers: usize,
@@ -105,6 +105,9 @@ impl StackConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         at_least_one("hidden size", self.hidden_size)?;
         at_least_one("number of layers", self.num_layers)?;
+        if self.cell == CellKind::LayerNormLstm && self.hidden_size < 2 {
+            return Err(ConfigError::NormOfOne { cell: self.cell.name() });
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(ConfigError::Dropout { value: self.dropout });
         }
@@ -218,6 +221,14 @@ pub enum ConfigError {
     OneHotDropout {
         /// Which.
         what: &'static str,
+    },
+    /// One number is its own mean.
+    #[error(
+        "hidden size must be at least 2 for {cell}: of one number, normalised, always 0 is left"
+    )]
+    NormOfOne {
+        /// The cell.
+        cell: &'static str,
     },
     /// There is no c.
     #[error(

@@ -239,6 +239,11 @@ const REFUSED: &[(&str, i32, &str)] = &[
     // Numbers.
     ("TRAIN --out out --num-layers 0", 2, "number of layers must be at least 1"),
     ("TRAIN --out out --num-layers 1001", 2, "at most 1000"),
+    (
+        "TRAIN --out out --cell layer-norm-lstm --hidden-size 1",
+        2,
+        "hidden size must be at least 2 for layer-norm-lstm",
+    ),
     ("TRAIN --out out --embedding-size 0", 2, "embedding size must be at least 1"),
     ("TRAIN --out out --steps 0", 2, "number of steps must be at least 1"),
     ("TRAIN --out out --epochs 0", 2, "number of epochs must be at least 1"),
