@@ -2,8 +2,8 @@
 //!
 //! A new field has a serde default, so that older checkpoints stay readable.
 
-use recurrent_cells::CellKind;
 use recurrent_cells::initialize::Initialization;
+use recurrent_cells::{Cell, CellKind, CellShape};
 use recurrent_topologies::{InputConfig, Regularization, StackConfig, TokenEncoding};
 use recurrent_training::{OptimizerConfig, Schedule, TrainerConfig};
 use serde::{Deserialize, Serialize};
@@ -83,11 +83,15 @@ impl Network {
         Ok(())
     }
 
-    /// Numbers that a step of a sequence leaves on the tape at least: four gates, c and h of every
-    /// layer and direction.
+    /// Numbers that a step of a sequence leaves on the tape at least: what the cell keeps, c and h, of
+    /// every layer and direction.
     pub fn tape(&self) -> u128 {
         let directions = if self.bidirectional { 2 } else { 1 };
-        6 * directions * self.num_layers as u128 * self.hidden_size as u128
+        // A cell counts its rows in usize; of more units than this no machine holds one step.
+        let units = self.hidden_size.min(usize::MAX >> 8);
+        let CellShape { tape_rows, cell_size, hidden_size, .. } = self.cell.build(1, units).shape();
+        let rows = [tape_rows, cell_size, hidden_size].map(|rows| rows as u128);
+        directions * self.num_layers as u128 * rows.iter().sum::<u128>()
     }
 }
 
@@ -201,6 +205,35 @@ impl RunSchedule {
             RunSchedule::Plateau { factor, patience } => {
                 Schedule::Plateau { factor, patience, threshold: 1e-4, minimum: 0.0 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tape_is_what_the_cell_keeps() {
+        let tape = |cell, hidden_size, bidirectional| {
+            let network = Network {
+                cell,
+                hidden_size,
+                num_layers: 2,
+                bidirectional,
+                dropout: 0.0,
+                regularization: Regularization::NONE,
+                initialization: Initialization::Uniform,
+                forget_bias: None,
+            };
+            network.tape()
+        };
+        assert_eq!(tape(CellKind::RnnTanh, 8, false), 2 * 2 * 8);
+        assert_eq!(tape(CellKind::Gru, 8, false), 2 * 5 * 8);
+        assert_eq!(tape(CellKind::Lstm, 8, true), 2 * 2 * 6 * 8);
+        assert_eq!(tape(CellKind::LayerNormLstm, 8, true), 2 * 2 * (24 * 8 + 3));
+        for cell in CellKind::NAMED {
+            assert!(tape(cell, usize::MAX, true) > 1 << 57, "{cell:?}");
         }
     }
 }
