@@ -111,7 +111,7 @@ fn a_table_is_shown_with_what_papers_report() {
     let shown = place.done("long-lag adding --lag 100 --cell rnn-tanh --seeds 1 --sequences 2000");
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[0], "adding, lag 100");
-    assert!(lines[1].contains("LSTM, 2 blocks of 2: 74,000 sequences"), "{shown}");
+    assert!(lines[1].contains("LSTM, 93 weights: 74,000 sequences"), "{shown}");
     assert!(lines[3].contains("rnn-tanh") && lines[3].contains("not within 2,000"), "{shown}");
     let shown =
         place.done("long-lag adding --lag 30 --cell lstm --init xavier --seeds 1 --sequences 2000");
