@@ -1,18 +1,23 @@
 //! The penalty of gradients against scalar loops over equation 9 of Pascanu, Mikolov, Bengio 2013, and
 //! its gradient against central differences of it, with states and gradients held constant.
 
+#[path = "support/decoders.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use recurrent_cells::{Nonlinearity, Parameters, Rnn};
+use recurrent_cells::{CellKind, Nonlinearity, Parameters, Rnn};
 use recurrent_kernels::random::{Dropout, Generator};
-use recurrent_kernels::{Compute, Matrix, Real};
+use recurrent_kernels::{Columns, Compute, Matrix, Real};
 use recurrent_testkit::case::{Case, Shape, fill, shapes};
 use recurrent_testkit::gradient::compare_gradient;
 use recurrent_topologies::{
-    Direction, Directions, Input, InputGradient, Noise, Observation, Probe, Regularization, Tape,
+    AttentionKind, Direction, Directions, EncoderDecoderConfig, Input, InputConfig, InputGradient,
+    Noise, Observation, Probe, Regularization, StackConfig, Tape, TokenEncoding,
 };
+use support::Translating;
 
 const NOISE: Noise = Noise { seed: 5, first_step: 1 << 30 };
 const WEIGHT: f64 = 0.7;
@@ -199,4 +204,80 @@ fn scaled<T: Real>(shape: &Shape, scale: f64) -> Matrix<T> {
     Matrix::from_fn(numbers.rows(), columns, |row, j| {
         T::from_f64(f64::from((scale * numbers.as_ref().column(j)[row]) as f32))
     })
+}
+
+/// Equation 10 by scalar loops: what the penalty adds to the `weight_hh` of a layer of tanh.
+fn equation_10(seen: &Seen, layer: usize, weight: Columns<'_, f64>, batch: usize) -> Vec<f64> {
+    let size = weight.rows();
+    let (slope, mut sum) = (slope_of(Nonlinearity::Tanh), vec![0.0; size * size]);
+    for (&(at, reverse, t, place), (h, d_h)) in seen {
+        if at != layer || t == 0 {
+            continue;
+        }
+        let h_before = &seen[&(layer, reverse, t - 1, place)].0;
+        let d_a: Vec<f64> = h.iter().zip(d_h).map(|(&h, d_h)| d_h * slope(h)).collect();
+        let reaches = |r: usize| -> f64 {
+            slope(h_before[r]) * weight.column(r).iter().zip(&d_a).map(|(w, d)| w * d).sum::<f64>()
+        };
+        let v: Vec<f64> = (0..size).map(reaches).collect();
+        let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let (reached, came) = (norm(&v), norm(&d_a));
+        let factor = 2.0 * WEIGHT / batch as f64 * (reached / came - 1.0) / (reached * came);
+        for (k, sum) in sum.iter_mut().enumerate() {
+            let (row, column) = (k % size, k / size);
+            *sum += d_a[row] * factor * slope(h_before[column]) * v[column];
+        }
+    }
+    sum
+}
+
+/// Encoders and decoders have it as well, where a decoder runs at once and where it goes step by step.
+#[test]
+fn what_writes_pays_too() {
+    let compute = Compute::sequential();
+    for input_feeding in [false, true] {
+        let case = |regularize_gradients| {
+            let encoding = TokenEncoding::Embedding(2);
+            let stack = StackConfig {
+                cell: CellKind::RnnTanh,
+                hidden_size: 3,
+                num_layers: 2,
+                bidirectional: false,
+                dropout: 0.0,
+                regularization: Regularization { regularize_gradients, ..Regularization::NONE },
+            };
+            let config = EncoderDecoderConfig {
+                source: InputConfig::Tokens { vocabulary_size: 5, encoding },
+                encoder: stack,
+                target_vocabulary_size: 4,
+                target_encoding: encoding,
+                decoder: stack,
+                attention: Some(AttentionKind::General),
+                input_feeding,
+                reverse_source: false,
+            };
+            let mut case = Translating::<f64>::draw(&config, &[(3, 2), (4, 5), (1, 3)], 12);
+            case.noise = Some(NOISE);
+            case
+        };
+        let (with, without, looker) = (case(WEIGHT), case(0.0), Looker::default());
+        let mut found = with.probed_gradients(&compute, 0.0, &looker).1;
+        let plain = without.gradients(&compute, 0.0).1;
+        for (sum, term) in found.as_mut_slice().iter_mut().zip(plain.as_slice()) {
+            *sum -= term;
+        }
+        let seen = looker.0.into_inner().unwrap();
+        let mut expected = with.parameters.zeros_like();
+        let cells = with.model.encoder().cells().chain(with.model.decoder().cells());
+        for (layer, (_, slots)) in cells.enumerate() {
+            let weight = with.parameters.get(slots.weight_hh);
+            let gradient = equation_10(&seen, layer, weight, 3);
+            assert!(gradient.iter().all(|&x| x != 0.0), "{layer}: {gradient:?}");
+            expected.slice_mut(slots.weight_hh).copy_from_slice(&gradient);
+        }
+        for (found, expected) in found.as_slice().iter().zip(expected.as_slice()) {
+            let difference = (found - expected).abs();
+            assert!(difference < 1e-12 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use recurrent_testkit::gradient::added;
 use recurrent_topologies::{
     AttentionKind, Condition, DecoderStream, EncoderDecoder, EncoderDecoderConfig,
     EncoderDecoderTape, InputConfig, Lengths, Noise, OneToMany, OneToManyConfig, OneToManyTape,
-    Reading, Regularization, StackConfig, TokenEncoding,
+    Probe, Reading, Regularization, StackConfig, TokenEncoding,
 };
 
 pub(crate) fn encodings() -> impl Strategy<Value = TokenEncoding> {
@@ -28,10 +28,16 @@ pub(crate) fn stacks(dropout: f64) -> impl Strategy<Value = StackConfig> {
             if !cell.is_lstm() {
                 regularization.zoneout_cell = 0.0;
             }
+            let hidden_size = hidden_size.max(least_hidden_size(cell));
             let bidirectional = false;
             StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
+}
+
+/// Of one number nothing is left when it is normalised.
+fn least_hidden_size(cell: CellKind) -> usize {
+    if cell == CellKind::LayerNormLstm { 2 } else { 1 }
 }
 
 fn suit(stack: &mut StackConfig, input: &InputConfig) {
@@ -74,6 +80,7 @@ pub(crate) fn encoder_decoders(dropout: f64) -> impl Strategy<Value = EncoderDec
             let (vocabulary_size, encoding) = (target_vocabulary_size, target_encoding);
             suit(&mut decoder, &InputConfig::Tokens { vocabulary_size, encoding });
             if attention == Some(AttentionKind::Dot) {
+                encoder.hidden_size = encoder.hidden_size.max(least_hidden_size(decoder.cell));
                 decoder.hidden_size = encoder.output_size();
             }
             EncoderDecoderConfig {
@@ -316,6 +323,16 @@ impl<T: Real> Translating<T> {
 
     /// A weighted sum of the logits, and its gradient, which was added to `start`.
     pub(crate) fn gradients(&self, compute: &Compute, start: T) -> (f64, Parameters<T>) {
+        self.probed_gradients(compute, start, &())
+    }
+
+    /// The same, with a look at it.
+    pub(crate) fn probed_gradients(
+        &self,
+        compute: &Compute,
+        start: T,
+        probe: &impl Probe<T>,
+    ) -> (f64, Parameters<T>) {
         self.with_sources(|sources| {
             let lengths = self.target_lengths();
             let tokens = lengths.arrange(&self.tokens);
@@ -330,7 +347,7 @@ impl<T: Real> Translating<T> {
             );
             let loss = weigh(self.seed, recorded.logits_mut());
             let gradients = added(start, &self.parameters, |gradients| {
-                self.model.backward(recorded, compute, &self.parameters, gradients, &());
+                self.model.backward(recorded, compute, &self.parameters, gradients, probe);
             });
             (loss, gradients)
         })

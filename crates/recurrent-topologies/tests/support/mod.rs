@@ -24,6 +24,11 @@ pub(crate) fn inputs() -> impl Strategy<Value = InputConfig> {
     ]
 }
 
+/// Of one number nothing is left when it is normalised.
+fn least_hidden_size(cell: CellKind) -> usize {
+    if cell == CellKind::LayerNormLstm { 2 } else { 1 }
+}
+
 pub(crate) fn stacks(both_ways: bool) -> impl Strategy<Value = StackConfig> {
     let cells = prop::sample::select(&CellKind::NAMED[..]);
     let bidirectional = if both_ways { any::<bool>().boxed() } else { Just(false).boxed() };
@@ -33,6 +38,7 @@ pub(crate) fn stacks(both_ways: bool) -> impl Strategy<Value = StackConfig> {
             if !cell.is_lstm() {
                 regularization.zoneout_cell = 0.0;
             }
+            let hidden_size = hidden_size.max(least_hidden_size(cell));
             StackConfig { cell, hidden_size, num_layers, bidirectional, dropout, regularization }
         },
     )
