@@ -120,7 +120,10 @@ fn a_table_is_shown_with_what_papers_report() {
         "long-lag adding --lag 30 --cell rnn-identity --seeds 1 --sequences 4000 --optimizer sgd \
          --learning-rate 1e30 --clip-norm none",
     );
-    assert!(shown.contains("0/1") && shown.contains("1 exploded"), "{shown}");
+    assert!(shown.contains("0/1") && shown.contains(" 1 after "), "{shown}");
+    let head = shown.lines().find(|line| line.contains("then wrong")).unwrap();
+    let row = shown.lines().last().unwrap();
+    assert_eq!(head.find("exploded"), row.find("1 after "), "{shown}");
 }
 
 #[cfg(unix)]

@@ -243,7 +243,7 @@ fn describe(run: &RunConfig, outcome: &crate::long_lag::Outcome) -> String {
     let lag = if run.lag > 0 { format!(" {}", run.lag) } else { String::new() };
     let sequences = thousands(outcome.sequences as usize);
     let end = match (&outcome.exploded, outcome.solved) {
-        (Some(reason), _) => reason.clone(),
+        (Some(reason), _) => format!("{reason}, after {sequences} sequences"),
         (None, true) => format!("solved after {sequences} sequences"),
         (None, false) => format!("not solved after {sequences} sequences"),
     };
@@ -252,6 +252,8 @@ fn describe(run: &RunConfig, outcome: &crate::long_lag::Outcome) -> String {
 
 fn show(rows: &[Row], json: bool) -> anyhow::Result<()> {
     let mut last = None;
+    let width =
+        rows.iter().map(|row| row.cells.chars().count()).max().unwrap_or(0).max("cells".len());
     for row in rows {
         let lag = row.lag.unwrap_or(0);
         if json {
@@ -272,10 +274,10 @@ fn show(rows: &[Row], json: bool) -> anyhow::Result<()> {
             for known in published(row.task, row.lag.unwrap_or(0)) {
                 print_line(format!("  published: {}: {}", known.network, known.result))?;
             }
-            print_line(format!("  {}", Row::heads()))?;
+            print_line(format!("  {}", Row::heads(width)))?;
             last = Some(task);
         }
-        print_line(format!("  {}", row.line()))?;
+        print_line(format!("  {}", row.line(width)))?;
     }
     Ok(())
 }

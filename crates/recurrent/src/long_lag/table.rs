@@ -27,6 +27,8 @@ pub struct Row {
     pub solved: usize,
     /// With how many of them a number was not finite.
     pub exploded: usize,
+    /// After how many sequences: the least and the most.
+    pub exploded_after: Option<[u64; 2]>,
     /// Sequences needed by those that reached it: the median (the lower one), the least, the most.
     pub sequences: Option<[u64; 3]>,
     /// Sequences after which the others had failed.
@@ -57,6 +59,10 @@ fn row(run: &RunConfig, outcomes: &[&Outcome]) -> Row {
     let solved = || outcomes.iter().filter(|outcome| outcome.solved);
     let mut sequences: Vec<u64> = solved().map(|outcome| outcome.sequences).collect();
     sequences.sort_unstable();
+    let exploded = || {
+        let exploded = outcomes.iter().filter(|outcome| outcome.exploded.is_some());
+        exploded.map(|outcome| outcome.sequences)
+    };
     let mut errors: Vec<f64> = outcomes.iter().filter_map(|outcome| outcome.error).collect();
     errors.sort_by(f64::total_cmp);
     let middle = |count: usize| (count - 1) / 2;
@@ -69,7 +75,8 @@ fn row(run: &RunConfig, outcomes: &[&Outcome]) -> Row {
         learning_rate: run.learning.learning_rate,
         seeds: outcomes.len(),
         solved: sequences.len(),
-        exploded: outcomes.iter().filter(|outcome| outcome.exploded.is_some()).count(),
+        exploded: exploded().count(),
+        exploded_after: exploded().min().zip(exploded().max()).map(|(least, most)| [least, most]),
         sequences: match sequences[..] {
             [] => None,
             [least, .., most] => Some([sequences[middle(sequences.len())], least, most]),
@@ -83,17 +90,24 @@ fn row(run: &RunConfig, outcomes: &[&Outcome]) -> Row {
 }
 
 impl Row {
-    /// The names of the columns of [`line`](Self::line).
-    pub fn heads() -> String {
-        format!(
-            "{:26}{:>6}{:>6}{:>8}{:>9}  {:34}{}",
-            "cells", "units", "batch", "rate", "solved", "sequences needed", "then wrong"
-        )
+    /// The names of the columns of [`line`](Self::line), `cells` being as wide as the longest name.
+    pub fn heads(cells: usize) -> String {
+        let heads = [
+            "cells",
+            "units",
+            "batch",
+            "rate",
+            "solved",
+            "sequences needed",
+            "then wrong",
+            "mean error",
+            "exploded",
+        ];
+        columns(cells, heads)
     }
 
     /// A line for a person.
-    pub fn line(&self) -> String {
-        let solved = format!("{}/{}", self.solved, self.seeds);
+    pub fn line(&self, cells: usize) -> String {
         let sequences = match self.sequences {
             Some([median, least, most]) => {
                 let [median, least, most] =
@@ -102,26 +116,41 @@ impl Row {
             }
             None => format!("not within {}", thousands(self.budget as usize)),
         };
-        let mut last = match (self.tested, self.error) {
-            (0, Some(error)) => format!("error {error:.3}"),
-            (0, None) => String::new(),
-            (tested, _) => {
-                format!("{} of {}", thousands(self.wrong), thousands(tested))
-            }
+        let wrong = match self.tested {
+            0 => "-".to_owned(),
+            tested => format!("{} of {}", thousands(self.wrong), thousands(tested)),
         };
-        if self.exploded > 0 {
-            last.push_str(&format!("  {} exploded", self.exploded));
-        }
-        let line = format!(
-            "{:26}{:>6}{:>6}{:>8}{:>9}  {:34}{}",
-            self.cells,
-            self.hidden_size,
-            self.batch_size,
-            self.learning_rate,
-            solved,
-            sequences,
-            last
-        );
-        line.trim_end().to_owned()
+        let exploded = match self.exploded_after {
+            Some([least, most]) if least == most => {
+                format!("{} after {}", self.exploded, thousands(least as usize))
+            }
+            Some([least, most]) => {
+                let [least, most] = [least, most].map(|count| thousands(count as usize));
+                format!("{} after {least}..{most}", self.exploded)
+            }
+            None => String::new(),
+        };
+        let cell = [
+            &*self.cells,
+            &self.hidden_size.to_string(),
+            &self.batch_size.to_string(),
+            &self.learning_rate.to_string(),
+            &format!("{}/{}", self.solved, self.seeds),
+            &sequences,
+            &wrong,
+            &self.error.map_or("-".to_owned(), |error| format!("{error:.3}")),
+            &exploded,
+        ];
+        columns(cells, cell)
     }
+}
+
+/// What stands in a line, in columns.
+fn columns(cells: usize, line: [&str; 9]) -> String {
+    let [name, units, batch, rate, solved, sequences, wrong, error, exploded] = line;
+    let line = format!(
+        "{name:cells$}{units:>7}{batch:>7}{rate:>9}{solved:>9}  {sequences:32}  {wrong:16}  \
+         {error:10}  {exploded}"
+    );
+    line.trim_end().to_owned()
 }
