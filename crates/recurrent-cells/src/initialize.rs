@@ -113,7 +113,6 @@ impl Initialization {
                 chrono(generator, parameters, cell, slots, steps)?;
             }
         }
-        unit_norm(parameters, cell.shape(), slots);
         Ok(())
     }
 }
@@ -136,7 +135,7 @@ fn units(shape: CellShape) -> usize {
 }
 
 /// PyTorch's default of `nn.RNN`, `nn.LSTM` and `nn.GRU`: everything uniform between
-/// `-1 / sqrt(hidden_size)` and `1 / sqrt(hidden_size)`.
+/// `-1 / sqrt(hidden_size)` and `1 / sqrt(hidden_size)`; but gains and shifts by [`unit_norm`].
 pub fn recurrent<T: Real>(
     generator: &mut Generator,
     parameters: &mut Parameters<T>,
@@ -147,11 +146,13 @@ pub fn recurrent<T: Real>(
     for slot in slots.all() {
         uniform(generator, parameters, slot, bound);
     }
+    unit_norm(parameters, cell.shape(), slots);
 }
 
 /// Xavier: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward
 /// neural networks", equation 16. The weights of each gate are uniform within
-/// `sqrt(6 / (inputs + outputs))`; peepholes too, with one input and one output; biases are zero.
+/// `sqrt(6 / (inputs + outputs))`; peepholes too, with one input and one output; biases are zero, gains
+/// and shifts by [`unit_norm`].
 pub fn xavier<T: Real>(
     generator: &mut Generator,
     parameters: &mut Parameters<T>,
@@ -170,6 +171,7 @@ pub fn xavier<T: Real>(
         uniform(generator, parameters, peephole, bound(1, 1));
     }
     zero_biases(parameters, slots);
+    unit_norm(parameters, cell.shape(), slots);
 }
 
 /// Gains of 1 and shifts of 0, of which there is one for every number of c: a cell that normalises

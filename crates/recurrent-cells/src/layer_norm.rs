@@ -12,7 +12,7 @@ use crate::{Form, Layout, Parameters, Slot};
 
 /// Added to the variance, so that a column of equal numbers can be divided by its root. PyTorch's
 /// default.
-pub(crate) const EPSILON: f64 = 1e-5;
+const EPSILON: f64 = 1e-5;
 
 /// A thread takes at least this many numbers, or starting it costs more than it saves.
 const LEAST_NUMBERS: usize = 16 * 1024;
@@ -93,16 +93,7 @@ impl LayerNorm {
         compute.split(pieces, least, &|(mut y, mut normalized, scale, range): Piece<'_, T>| {
             for (k, j) in range.enumerate() {
                 let (x, normalized) = (x.column(j), normalized.column(k));
-                let mean = mean(x.iter().map(|x| x.to_f64()));
-                let variance = self::mean(x.iter().map(|x| {
-                    let distance = x.to_f64() - mean;
-                    distance * distance
-                }));
-                let inverse = 1.0 / (variance + EPSILON).sqrt();
-                scale[k] = T::from_f64(inverse);
-                for (normalized, x) in normalized.iter_mut().zip(x) {
-                    *normalized = T::from_f64((x.to_f64() - mean) * inverse);
-                }
+                scale[k] = normalize(x, normalized);
                 let y = y.column(k);
                 for r in 0..rows {
                     y[r] = weight[r].mul_add(normalized[r], bias[r]);
@@ -144,14 +135,10 @@ impl LayerNorm {
         compute.split(pieces, least, &|(mut d_x, range): (ColumnsMut<'_, T>, Range<usize>)| {
             for (k, j) in range.enumerate() {
                 let (d_y, normalized, scale) = (d_y.column(j), normalized.column(j), tape.scale[j]);
-                let d_normalized = |r: usize| weight[r].to_f64() * d_y[r].to_f64();
-                let shift = mean((0..rows).map(d_normalized));
-                let along = mean((0..rows).map(|r| d_normalized(r) * normalized[r].to_f64()));
                 let d_x = d_x.column(k);
-                for r in 0..rows {
-                    let across = d_normalized(r) - shift - normalized[r].to_f64() * along;
+                normalize_backward((weight, normalized), d_y, |r, across| {
                     d_x[r] += scale * T::from_f64(across);
-                }
+                });
             }
         });
     }
@@ -160,7 +147,49 @@ impl LayerNorm {
 /// Columns of y, of what is kept, their scales and their numbers.
 type Piece<'a, T> = (ColumnsMut<'a, T>, ColumnsMut<'a, T>, &'a mut [T], Range<usize>);
 
+/// Writes a column at mean 0 and variance 1, and gives what it was multiplied with.
+///
+/// ```text
+/// scale = 1 / sqrt(mean((x - mean(x))^2) + 1e-5)      normalized = scale (x - mean(x))
+/// ```
+/// Sums are in f64, from the first row to the last.
+#[inline(always)]
+pub(crate) fn normalize<T: Real>(x: &[T], normalized: &mut [T]) -> T {
+    let mean = mean(x.iter().map(|x| x.to_f64()));
+    let variance = self::mean(x.iter().map(|x| {
+        let distance = x.to_f64() - mean;
+        distance * distance
+    }));
+    let scale = 1.0 / (variance + EPSILON).sqrt();
+    for (normalized, x) in normalized.iter_mut().zip(x) {
+        *normalized = T::from_f64((x.to_f64() - mean) * scale);
+    }
+    T::from_f64(scale)
+}
+
+/// Undoes [`normalize`], from the gradient `d_y` of `gain normalized + ...`: calls `write` with each
+/// row and what its `d_x = scale across` is made of.
+///
+/// ```text
+/// d_normalized = gain d_y
+/// across = d_normalized - mean(d_normalized) - normalized mean(d_normalized normalized)
+/// ```
+#[inline(always)]
+pub(crate) fn normalize_backward<T: Real>(
+    (gain, normalized): (&[T], &[T]),
+    d_y: &[T],
+    mut write: impl FnMut(usize, f64),
+) {
+    let d_normalized = |r: usize| gain[r].to_f64() * d_y[r].to_f64();
+    let shift = mean((0..d_y.len()).map(d_normalized));
+    let along = mean((0..d_y.len()).map(|r| d_normalized(r) * normalized[r].to_f64()));
+    for r in 0..d_y.len() {
+        write(r, d_normalized(r) - shift - normalized[r].to_f64() * along);
+    }
+}
+
 /// The mean, summed from the first to the last.
+#[inline(always)]
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len() as f64;
     values.sum::<f64>() / count

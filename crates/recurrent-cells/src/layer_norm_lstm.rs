@@ -16,7 +16,7 @@ use recurrent_kernels::activation::{sigmoid, tanh};
 use recurrent_kernels::{Level, Real, Vectorized};
 
 use crate::cell::{Backward, Biases, CellShape, Forward, NormSum, RowMap};
-use crate::layer_norm::EPSILON;
+use crate::layer_norm::{normalize, normalize_backward};
 
 /// A cell of this many units. In its tape stand, after backward:
 ///
@@ -130,42 +130,6 @@ impl Normed {
     }
 }
 
-/// ```text
-/// scale = 1 / sqrt(mean((x - mean(x))^2) + 1e-5)      x^ = scale (x - mean(x))
-/// ```
-/// Sums are in f64, from the first row to the last.
-#[inline(always)]
-fn normalize<T: Real>(x: &[T], x_hat: &mut [T]) -> T {
-    let count = x.len() as f64;
-    let mean = x.iter().map(|x| x.to_f64()).sum::<f64>() / count;
-    let squares = x.iter().map(|x| (x.to_f64() - mean) * (x.to_f64() - mean));
-    let scale = 1.0 / (squares.sum::<f64>() / count + EPSILON).sqrt();
-    for (x_hat, x) in x_hat.iter_mut().zip(x) {
-        *x_hat = T::from_f64((x.to_f64() - mean) * scale);
-    }
-    T::from_f64(scale)
-}
-
-/// Undoes [`normalize`], from the gradient `d_y` of `gain x^`: calls `write` with each row and
-/// ```text
-/// d_x^ = gain d_y      d_x = scale (d_x^ - mean(d_x^) - x^ mean(d_x^ x^))
-/// ```
-#[inline(always)]
-fn normalize_backward<T: Real>(
-    (gain, x_hat, scale): (&[T], &[T], T),
-    d_y: &[T],
-    mut write: impl FnMut(usize, T),
-) {
-    let count = d_y.len() as f64;
-    let d_hat = |r: usize| gain[r].to_f64() * d_y[r].to_f64();
-    let shift = (0..d_y.len()).map(d_hat).sum::<f64>() / count;
-    let along = (0..d_y.len()).map(|r| d_hat(r) * x_hat[r].to_f64()).sum::<f64>() / count;
-    for r in 0..d_y.len() {
-        let across = d_hat(r) - shift - x_hat[r].to_f64() * along;
-        write(r, T::from_f64(scale.to_f64() * across));
-    }
-}
-
 /// All columns of a step: the equations above, from the first line to the last.
 struct ForwardColumns<'a, T> {
     normed: Normed,
@@ -222,6 +186,7 @@ impl<T: Real> Vectorized for BackwardColumns<'_, T> {
         let BackwardColumns { normed, mut step } = self;
         let size = normed.size;
         let gain = normed.gains(step.norm);
+        let scaled = |scale: T, across: f64| T::from_f64(scale.to_f64() * across);
         for j in 0..step.tape.columns() {
             let Rows { gates, c_hat, shown, h_hat, x_hat, scales, h_product, x_product } =
                 normed.rows(step.tape.column(j));
@@ -235,7 +200,7 @@ impl<T: Real> Vectorized for BackwardColumns<'_, T> {
                 o[r] = d_h[r] * seen * output * (T::ONE - output);
                 shown[r] = d_h[r] * output * (T::ONE - seen * seen);
             }
-            normalize_backward((gain.c, c_hat, scales[2]), shown, |r, d| d_c[r] += d);
+            normalize_backward((gain.c, c_hat), shown, |r, d| d_c[r] += scaled(scales[2], d));
             for r in 0..size {
                 let (input, forget, candidate) = (i[r], f[r], g[r]);
                 i[r] = d_c[r] * candidate * input * (T::ONE - input);
@@ -243,8 +208,8 @@ impl<T: Real> Vectorized for BackwardColumns<'_, T> {
                 f[r] = d_c[r] * c[r] * forget * (T::ONE - forget);
                 d_c[r] *= forget;
             }
-            normalize_backward((gain.h, h_hat, scales[0]), gates, |r, d| h_product[r] = d);
-            normalize_backward((gain.x, x_hat, scales[1]), gates, |r, d| x_product[r] = d);
+            normalize_backward((gain.h, h_hat), gates, |r, d| h_product[r] = scaled(scales[0], d));
+            normalize_backward((gain.x, x_hat), gates, |r, d| x_product[r] = scaled(scales[1], d));
         }
     }
 }

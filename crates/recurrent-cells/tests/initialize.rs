@@ -186,6 +186,23 @@ fn chrono_biases_are_logarithms_of_times() {
     assert!(bias[..50].iter().all(|i| (-libm::log(999.0)..=0.0).contains(i)));
 }
 
+/// Whichever initialiser is called, with or without [`Initialization`] around it.
+#[test]
+fn a_normalisation_begins_without_a_say() {
+    type Fill = fn(&mut Generator, &mut Parameters<f64>, &AnyCell, &CellSlots);
+    let fills: [Fill; 4] =
+        [initialize::recurrent, initialize::xavier, initialize::orthogonal, |g, p, cell, slots| {
+            initialize::chrono(g, p, cell, slots, 20).unwrap();
+        }];
+    for fill in fills {
+        let (cell, slots, mut parameters) = zeros(CellKind::LayerNormLstm.build(3, 4));
+        fill(&mut Generator::new(1, 0), &mut parameters, &cell, &slots);
+        let (gains, shifts) = parameters.slice(slots.weight_norm.unwrap()).split_at(9 * 4);
+        assert!(gains.iter().all(|&gain| gain == 1.0), "{gains:?}");
+        assert!(shifts.len() == 4 && shifts.iter().all(|&shift| shift == 0.0), "{shifts:?}");
+    }
+}
+
 #[test]
 fn what_has_no_meaning_is_refused() {
     let refused = |cell, how| fill(cell, how).unwrap_err().to_string();
