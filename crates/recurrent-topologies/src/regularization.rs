@@ -12,8 +12,9 @@
 //! | `regularize_gradients` | gradients that grow or shrink from step to step cost | Pascanu, Mikolov, Bengio 2013 |
 //!
 //! What is not dropped is divided by the share that is kept, so nothing is left to do in evaluation;
-//! zoneout takes its expectation there. Every mask has an address: the seed, the place in the model, the training step, the sequence by the
-//! caller's number, and the row; so threads and the batch's order change nothing.
+//! zoneout takes its expectation there. Every mask has an address: the seed, the place in the model,
+//! the training step, the sequence by the caller's number, and the row; so threads and the batch's
+//! order change nothing.
 
 use std::ops::Range;
 
