@@ -7,9 +7,10 @@
 //! length of the text. The tokens are those of [`Corpus`](super::Corpus).
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use recurrent_training::TokenSource;
 
@@ -174,7 +175,8 @@ impl TokenSource for StreamedText {
     }
 
     /// # Errors
-    /// [`DataError`] when its file cannot be read any more, or is not what it was.
+    /// [`DataError`] when its file cannot be read any more, or is not what it was: its length is
+    /// another, or it was written to.
     ///
     /// # Panics
     /// If the text has no such tokens.
@@ -222,12 +224,28 @@ struct TextFile {
     name: String,
     kind: TokenKind,
     file: Mutex<File>,
+    /// What the file was before its first byte was read.
+    was: Version,
     /// Bytes of a piece of a pass.
     pass: usize,
     /// How many tokens it has.
     tokens: usize,
     /// Where each piece of the first pass began; the first is at 0.
     entries: Vec<Entry>,
+}
+
+/// What tells a file from the same file written to: its length, and when it was written, where the
+/// system says it.
+#[derive(PartialEq)]
+struct Version {
+    length: u64,
+    written: Option<SystemTime>,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Version {
+        Version { length: metadata.len(), written: metadata.modified().ok() }
+    }
 }
 
 /// A token and the byte at which a piece of text begins with it, or with the blanks before it.
@@ -253,6 +271,8 @@ impl TextFile {
             return Err(DataError::NotRegular { path: path.clone() });
         }
         let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+        // Of what is open: at the path there may be another file by now.
+        let was = Version::of(&file.metadata().map_err(|error| unreadable(path, error))?);
         let (mut tokens, mut entries) = (0, vec![]);
         let (mut at, mut line, mut is_empty) = (0, 1, true);
         loop {
@@ -273,17 +293,23 @@ impl TextFile {
         if is_empty {
             return Err(DataError::Empty { name });
         }
-        Ok(TextFile { name, kind, file: Mutex::new(file), pass, tokens, entries })
+        Ok(TextFile { name, kind, file: Mutex::new(file), was, pass, tokens, entries })
     }
 
     /// The piece that begins at a byte where one began before.
     fn piece(&self, at: u64, size: usize) -> Result<Piece, DataError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = || DataError::Changed { name: self.name.clone() };
-        match read_piece(&mut file, self.kind, at, size) {
-            Ok(piece) => piece.ok_or_else(changed),
-            Err(PieceError::NotUtf8 { .. }) => Err(changed()),
-            Err(PieceError::Unreadable(error)) => Err(unreadable(self.name.as_ref(), error)),
+        let failed = |error| unreadable(self.name.as_ref(), error);
+        let piece = match read_piece(&mut file, self.kind, at, size) {
+            Ok(piece) => piece.ok_or_else(changed)?,
+            Err(PieceError::NotUtf8 { .. }) => return Err(changed()),
+            Err(PieceError::Unreadable(error)) => return Err(failed(error)),
+        };
+        // Behind the bytes: before them it would not see what changes while they are read.
+        match Version::of(&file.metadata().map_err(failed)?) == self.was {
+            true => Ok(piece),
+            false => Err(changed()),
         }
     }
 

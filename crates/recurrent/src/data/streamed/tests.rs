@@ -115,15 +115,20 @@ fn what_cannot_be_streamed_is_refused() {
 #[test]
 fn a_file_that_changes_is_noticed() {
     let words = "some words, to be read later. ".repeat(4_000);
-    for change in ["shorter", "no text"] {
+    for change in ["shorter", "longer", "no text", "other letters, same length"] {
         let (_folder, path) = file(words.as_bytes());
         let source = source::open(&path).unwrap();
         let corpus = StreamedCorpus::load(&source, None, TokenKind::Word, 1, None).unwrap();
         let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         match change {
             "shorter" => file.set_len(20_000).unwrap(),
-            _ => file.write_all(&[0xFF; 60_000]).unwrap(),
+            "longer" => file.set_len(200_000).unwrap(),
+            "no text" => file.write_all(&[0xFF; 60_000]).unwrap(),
+            _ => file.write_all(words.to_uppercase().as_bytes()).unwrap(),
         }
+        // The clock of the file system may stand still for as long as this test takes.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+        file.set_modified(later).unwrap();
         let mut tokens = vec![];
         let end = corpus.train.token_count();
         let error = corpus.train.read(0, 4_000..end, &mut tokens).unwrap_err().to_string();
