@@ -41,6 +41,8 @@ pub struct EpochLine {
 pub struct ClipLine {
     /// Counted from 1.
     pub step: u64,
+    /// Counted from 1.
+    pub epoch: u64,
     /// Before clipping.
     pub gradient_norm: f64,
 }
@@ -154,8 +156,8 @@ impl History {
                 train_loss: number("train_loss"),
                 held_out_loss: value["held_out"]["loss"].as_f64().unwrap_or(f64::NAN),
             }),
-            (Some("clip"), Some(step), _) => {
-                self.clips.push(ClipLine { step, gradient_norm: number("gradient_norm") });
+            (Some("clip"), Some(step), Some(epoch)) => {
+                self.clips.push(ClipLine { step, epoch, gradient_norm: number("gradient_norm") });
             }
             (Some("failure"), Some(_), _) => match Failure::deserialize(&value) {
                 Ok(failure) => self.failure = Some(failure),
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(history.epochs.len(), 2);
         assert_eq!(history.best().unwrap().held_out_loss, 1.5);
         assert_eq!(history.others[0]["event"], "gradients");
-        assert_eq!(history.clips, [ClipLine { step: 70, gradient_norm: 9.5 }]);
+        assert_eq!(history.clips, [ClipLine { step: 70, epoch: 1, gradient_norm: 9.5 }]);
         assert_eq!((history.unreadable, history.last_step()), (3, 120));
     }
 

@@ -1,8 +1,10 @@
 //! How large gradients were over the steps of a run, and where limits cut them.
 
+use std::collections::BTreeMap;
+
 use super::Section;
 use super::chart::{Axis, Chart, Line, Stroke, Tone, thinned};
-use super::history::{History, StepLine};
+use super::history::{ClipLine, History, StepLine};
 use super::html::{Html, figure, note, paragraph, table};
 use super::numbers::{count, short};
 use super::watched::watched;
@@ -92,7 +94,37 @@ fn burst(all: &[(f64, f64)]) -> Html {
     }
 }
 
-/// The median of the norms that are numbers.
+/// A step whose norm is known.
+struct Known {
+    step: u64,
+    epoch: u64,
+    norm: f64,
+    loss: Option<f64>,
+    clipped: bool,
+}
+
+/// Every step whose norm is known, in order: beside those that are measured in turn, those that were
+/// clipped or watched while gradients were watched.
+fn known(history: &History) -> Vec<Known> {
+    let mut of_step = BTreeMap::new();
+    for &StepLine { step, epoch, loss, gradient_norm: norm, clipped, .. } in &history.steps {
+        of_step.insert(step, Known { step, epoch, norm, loss: Some(loss), clipped });
+    }
+    for &ClipLine { step, epoch, gradient_norm: norm } in &history.clips {
+        let own = Known { step, epoch, norm, loss: None, clipped: true };
+        of_step.entry(step).or_insert(own);
+    }
+    for line in history.others.iter().filter(|line| line["event"] == "gradients") {
+        let of = (line["step"].as_u64(), line["epoch"].as_u64(), line["gradient_norm"].as_f64());
+        if let (Some(step), Some(epoch), Some(norm)) = of {
+            let own = Known { step, epoch, norm, loss: None, clipped: false };
+            of_step.entry(step).or_insert(own);
+        }
+    }
+    of_step.into_values().collect()
+}
+
+/// The median of the measured norms that are numbers.
 fn median(history: &History) -> Option<f64> {
     let mut norms: Vec<f64> = history.steps.iter().map(|line| line.gradient_norm).collect();
     norms.retain(|norm| norm.is_finite());
@@ -122,6 +154,7 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
     let limits = learning.map(|learning| (learning.clip_norm, learning.clip_value));
     said += &match (clipped, limits) {
         (0, Some((None, None))) => "There was no limit to clip at. ".to_owned(),
+        (0, _) if !history.clips.is_empty() => "None of them is a measured one. ".to_owned(),
         (0, _) => "No measured step was clipped. ".to_owned(),
         _ => format!(
             "{} of {} measured steps were clipped ({:.0} %). ",
@@ -133,21 +166,21 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
     if let Some((_, Some(value))) = limits {
         said += &format!("Numbers of a gradient are kept within {value}. ");
     }
-    let most = lines.iter().filter(|line| line.gradient_norm.is_finite());
-    let most = most.max_by(|a, b| a.gradient_norm.total_cmp(&b.gradient_norm));
+    let most = known(history).into_iter().filter(|step| step.norm.is_finite());
+    let most = most.max_by(|a, b| a.norm.total_cmp(&b.norm));
     if let (Some(most), Some(median)) = (most, median(history)) {
-        let times = most.gradient_norm / median;
+        let times = most.norm / median;
         said += &match times > BURST {
             true => format!(
                 "The largest norm, {} at step {}, is {} times the median of {}.",
-                short(most.gradient_norm),
+                short(most.norm),
                 thousands(most.step as usize),
                 thousands(times as usize),
                 short(median)
             ),
             false => format!(
                 "There was no burst: the largest norm is {}, the median {}.",
-                short(most.gradient_norm),
+                short(most.norm),
                 short(median)
             ),
         };
@@ -162,28 +195,29 @@ fn were(steps: usize) -> String {
 
 /// The steps with the largest norms, those that are no numbers first.
 fn largest_ones(history: &History) -> Html {
-    let mut lines: Vec<&StepLine> = history.steps.iter().collect();
-    if lines.len() <= NAMED {
+    let mut steps = known(history);
+    if steps.len() <= NAMED {
         return Html::new();
     }
-    let size = |line: &StepLine| match line.gradient_norm.is_nan() {
-        true => f64::INFINITY,
-        false => line.gradient_norm,
+    let what = match steps.len() > history.steps.len() {
+        true => "steps, of all that were measured, clipped or watched,",
+        false => "measured steps",
     };
-    lines.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let size = |step: &Known| if step.norm.is_nan() { f64::INFINITY } else { step.norm };
+    steps.sort_by(|a, b| size(b).total_cmp(&size(a)));
     let median = median(history).unwrap_or(f64::NAN);
-    let rows = lines.into_iter().take(NAMED).map(|line| {
+    let rows = steps.into_iter().take(NAMED).map(|step| {
         vec![
-            thousands(line.step as usize).into(),
-            line.epoch.to_string().into(),
-            short(line.gradient_norm).into(),
-            format!("{:.1}", line.gradient_norm / median).into(),
-            short(line.loss).into(),
-            if line.clipped { "yes" } else { "" }.into(),
+            thousands(step.step as usize).into(),
+            step.epoch.to_string().into(),
+            short(step.norm).into(),
+            format!("{:.1}", step.norm / median).into(),
+            step.loss.map_or(String::new(), short).into(),
+            if step.clipped { "yes" } else { "" }.into(),
         ]
     });
     let head = ["step", "epoch", "norm", "× median", "loss", "clipped"];
-    let which = note(format!("The {} with the largest norms.", count(NAMED, "measured step")));
+    let which = note(format!("The {NAMED} {what} with the largest norms."));
     table(&head, &[0, 1, 2, 3, 4], rows).with(which)
 }
 
@@ -212,6 +246,30 @@ mod tests {
         assert!(lead.contains("1 of 7 measured steps were clipped (14 %)"), "{lead}");
         assert!(lead.contains("40.00 at step 200, is 40 times the median of 1.000"), "{lead}");
         assert!(body.contains("<tbody><tr><td class=\"number\">200</td>"), "{body}");
+    }
+
+    /// What lies between two measured steps is a burst as well.
+    #[test]
+    fn a_clipped_step_between_measured_ones_is_not_denied() {
+        let clip = |step, gradient_norm| ClipLine { step, epoch: 2, gradient_norm };
+        let watched = r#"{"event":"gradients","step":90,"epoch":1,"gradient_norm":3.0,"cells":[]}"#;
+        let seen = History {
+            clips: vec![clip(110, 9.0), clip(120, 60.0)],
+            others: vec![serde_json::from_str(watched).unwrap()],
+            ..history(&[1.0, 1.1, 0.9, 1.0])
+        };
+        let section = section(&seen, None).unwrap();
+        let (lead, body) = (section.lead.as_str(), section.body.as_str());
+        assert!(lead.contains("In all, 2 steps were clipped, at most from"), "{lead}");
+        assert!(lead.contains("60.00 at step 120, is 60 times the median of 1.000"), "{lead}");
+        assert!(!lead.contains("no burst") && !lead.contains("No measured step"), "{lead}");
+        let steps: Vec<&str> = body
+            .split("<tr><td class=\"number\">")
+            .skip(1)
+            .map(|row| &row[..row.find('<').unwrap()])
+            .collect();
+        assert_eq!(steps, ["120", "110", "90", "100", "50"], "{body}");
+        assert!(body.contains("measured, clipped or watched"), "{body}");
     }
 
     #[test]
