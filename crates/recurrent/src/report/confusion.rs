@@ -1,5 +1,7 @@
 //! Which labels were taken for which.
 
+use std::collections::BTreeMap;
+
 use super::Section;
 use super::html::{Html, note, paragraph, scrolled, table, tag};
 use super::numbers::{count, percent};
@@ -9,6 +11,10 @@ use crate::run::thousands;
 const MOST_LABELS: usize = 20;
 /// Confusions that are named.
 const NAMED: usize = 6;
+
+/// How often a true label (first) was taken for one. Only pairs that occur are in it, because there
+/// can be more labels than a table of them all has room for.
+type Counts = BTreeMap<(usize, usize), usize>;
 
 /// Pairs of a true label and the one that was given.
 pub(crate) struct Confusion<'l> {
@@ -29,10 +35,12 @@ impl Confusion<'_> {
         if labels < 2 || known().next().is_none() {
             return None;
         }
-        let mut counts = vec![vec![0usize; labels]; labels];
-        known().for_each(|&(label, given)| counts[label as usize][given as usize] += 1);
+        let mut counts = Counts::new();
+        for &(label, given) in known() {
+            *counts.entry((label as usize, given as usize)).or_insert(0) += 1;
+        }
         let all = known().count();
-        let right: usize = (0..labels).map(|label| counts[label][label]).sum();
+        let right = known().filter(|(label, given)| label == given).count();
         let lead = paragraph(format!(
             "{} of {} right ({}).",
             thousands(right),
@@ -44,33 +52,37 @@ impl Confusion<'_> {
     }
 
     /// A row for each true label, a column for each given one.
-    fn matrix(&self, counts: &[Vec<usize>]) -> Html {
-        let labels = counts.len();
+    fn matrix(&self, counts: &Counts) -> Html {
+        let labels = self.names.len();
         // Those that are confused most have a row of their own.
-        let wrong = |label: usize| -> usize {
-            let others = (0..labels).filter(|&other| other != label);
-            others.map(|other| counts[label][other] + counts[other][label]).sum()
-        };
+        let mut wrong = vec![0; labels];
+        for (&(label, given), &count) in counts.iter().filter(|((label, given), _)| label != given)
+        {
+            wrong[label] += count;
+            wrong[given] += count;
+        }
         let mut shown: Vec<usize> = (0..labels).collect();
         if labels > MOST_LABELS {
-            shown.sort_by_key(|&label| (std::cmp::Reverse(wrong(label)), label));
+            shown.sort_by_key(|&label| (std::cmp::Reverse(wrong[label]), label));
             shown.truncate(MOST_LABELS);
             shown.sort_unstable();
         }
-        let mut groups: Vec<(String, Vec<usize>)> =
-            shown.iter().map(|&label| (self.names[label].clone(), vec![label])).collect();
-        let rest: Vec<usize> = (0..labels).filter(|label| !shown.contains(label)).collect();
-        if !rest.is_empty() {
-            groups.push((format!("{} others", rest.len()), rest));
+        let mut names: Vec<String> = shown.iter().map(|&label| self.names[label].clone()).collect();
+        if labels > shown.len() {
+            names.push(format!("{} others", thousands(labels - shown.len())));
         }
-        let heads = groups.iter().map(|(name, _)| tag("th", "", tag("span", "", name.as_str())));
+        // Rows and columns of the table; those without one of their own are in the last.
+        let place = |label: usize| shown.binary_search(&label).unwrap_or(shown.len());
+        let mut table = vec![vec![0; names.len()]; names.len()];
+        for (&(label, given), &count) in counts {
+            table[place(label)][place(given)] += count;
+        }
+        let heads = names.iter().map(|name| tag("th", "", tag("span", "", name.as_str())));
         let corner = tag("th", "", "true ↓ given →");
         let head = tag("thead", "", tag("tr", "", corner.with(heads.collect::<Html>())));
-        let rows = groups.iter().enumerate().map(|(row, (name, members))| {
-            let sum: usize = members.iter().map(|&label| counts[label].iter().sum::<usize>()).sum();
-            let cells = groups.iter().enumerate().map(|(column, (_, given))| {
-                let pairs = members.iter().flat_map(|&a| given.iter().map(move |&b| (a, b)));
-                let count: usize = pairs.map(|(a, b)| counts[a][b]).sum();
+        let rows = names.iter().zip(&table).enumerate().map(|(row, (name, counts))| {
+            let sum: usize = counts.iter().sum();
+            let cells = counts.iter().enumerate().map(|(column, &count)| {
                 // Text stays readable on the strongest colour.
                 let share = 0.7 * count as f64 / sum.max(1) as f64;
                 let style = format!("--share: {share:.3}");
@@ -86,19 +98,17 @@ impl Confusion<'_> {
         scrolled(tag("table", "confusion", head.with(body))).with(caption)
     }
 
-    fn worst(&self, counts: &[Vec<usize>]) -> Html {
-        let mut worst: Vec<(usize, usize, usize)> = vec![];
-        for (label, row) in counts.iter().enumerate() {
-            let wrong =
-                row.iter().enumerate().filter(|&(given, &count)| given != label && count > 0);
-            worst.extend(wrong.map(|(given, &count)| (count, label, given)));
-        }
+    fn worst(&self, counts: &Counts) -> Html {
+        let wrong = counts.iter().filter(|((label, given), _)| label != given);
+        let mut worst: Vec<(usize, usize, usize)> =
+            wrong.map(|(&(label, given), &count)| (count, label, given)).collect();
         worst.sort_by_key(|&(count, label, given)| (std::cmp::Reverse(count), label, given));
         if worst.is_empty() {
             return note("Nothing was confused.");
         }
         let rows = worst.into_iter().take(NAMED).map(|(count, label, given)| {
-            let sum: usize = counts[label].iter().sum();
+            let sum: usize =
+                counts.range((label, 0)..=(label, usize::MAX)).map(|(_, count)| count).sum();
             vec![
                 self.names[label].as_str().into(),
                 self.names[given].as_str().into(),
@@ -141,6 +151,20 @@ mod tests {
         let pairs = (0..50).map(|label| (label, label / 2)).collect();
         let section = Confusion { names: &names, pairs, what: "word" }.section().unwrap();
         assert!(section.body.as_str().contains("30 others"), "{section:?}");
+    }
+
+    /// A table of all pairs would take 80 GB.
+    #[test]
+    fn as_many_labels_as_words_take_no_table_of_them_all() {
+        let labels = 100_000;
+        let names = names(labels as usize);
+        let pairs = (0..labels).map(|label| (label, label / 2)).collect();
+        let section = Confusion { names: &names, pairs, what: "word" }.section().unwrap();
+        let body = section.body.as_str();
+        assert!(body.contains("99,980 others"), "{body}");
+        // Of 2 and its like: taken for another, and another for them twice.
+        assert!(body.contains(">99,"), "{body}");
+        assert_eq!(body.matches("<td class=\"hit\"").count(), 21);
     }
 
     #[test]
