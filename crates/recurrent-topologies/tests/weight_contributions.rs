@@ -18,6 +18,10 @@ const HIDDEN: usize = 3;
 struct Sequence<C> {
     case: Case<C, f64>,
     weights: Matrix<f64>,
+    /// The step before which a document begins.
+    reset: Option<usize>,
+    /// A copy ends with its loss, so that copies have different lengths.
+    is_ragged: bool,
 }
 
 impl<C: Cell> Sequence<C> {
@@ -34,7 +38,7 @@ impl<C: Cell> Sequence<C> {
         let mut case = shape.build(cell);
         let mut weights = Matrix::zeros(case.stack.output_size(), STEPS);
         fill(&mut case.generator, weights.as_mut_slice(), 1.0);
-        Sequence { case, weights }
+        Sequence { case, weights, reset: None, is_ragged: false }
     }
 
     /// The steps as a direction takes them.
@@ -51,6 +55,9 @@ impl<C: Cell> Sequence<C> {
         let Case { stack, parameters, x, initial, .. } = &self.case;
         let mut state = initial.clone();
         for step in Self::order(direction) {
+            if self.reset == Some(step) {
+                state = stack.zero_state(1);
+            }
             let input = Input::Columns(x.as_ref().columns_range(step..step + 1));
             let used = if step == t { other } else { parameters };
             let one = Lengths::equal(1, 1);
@@ -108,10 +115,17 @@ impl<C: Cell> Sequence<C> {
 
     /// One backward pass over copies, of which copy s has the loss of step s.
     fn contributions(&self, threads: usize) -> WeightContributions<f64> {
-        let Sequence { case: Case { stack, parameters, x, initial, .. }, weights } = self;
-        let lengths = Lengths::equal(STEPS, STEPS);
-        let copies =
-            Matrix::from_fn(2, STEPS * STEPS, |row, column| x.as_ref().column(column / STEPS)[row]);
+        let Sequence { case: Case { stack, parameters, x, initial, .. }, weights, .. } = self;
+        let length = |s: usize| if self.is_ragged { s + 1 } else { STEPS };
+        let steps: Vec<Vec<usize>> = (0..STEPS).map(|s| (0..length(s)).collect()).collect();
+        let resets = self.reset.into_iter().flat_map(|reset| (0..STEPS).map(move |s| (s, reset)));
+        let resets: Vec<(usize, usize)> = resets.filter(|&(s, reset)| reset < length(s)).collect();
+        let lengths = Lengths::new(&(0..STEPS).map(length).collect::<Vec<usize>>());
+        let lengths = lengths.with_resets(&resets);
+        let step_of = lengths.arrange(&steps);
+        let copies = Matrix::from_fn(2, step_of.len(), |row, column| {
+            x.as_ref().column(step_of[column])[row]
+        });
         let (compute, mut tape) = (Compute::new(threads).unwrap(), Tape::new());
         let initial = initial.select_columns(&[0; STEPS]);
         let input = Input::Columns(copies.as_ref());
@@ -135,7 +149,10 @@ impl<C: Cell> Sequence<C> {
         let found = self.contributions(1).norms(layer, direction);
         let expected = self.by_differences(layer, direction);
         assert_eq!(found.len(), STEPS);
-        assert!(expected[0] > 1e-3 && expected[STEPS - 1] > 1e-9, "nothing to compare");
+        // A loss goes back to the beginning of its document, where h is 0 and says nothing.
+        let longest = self.reset.map_or(STEPS - 1, |reset| (STEPS - 2 - reset).max(reset - 1));
+        assert!(expected[0] > 1e-3 && expected[longest] > 1e-9, "nothing to compare");
+        assert!(expected[longest + 1..].iter().all(|norm| *norm == 0.0), "{expected:?}");
         for (lag, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert!(
                 (found - expected).abs() < 1e-8 * (1.0 + expected),
@@ -176,6 +193,22 @@ fn layers_and_directions_have_their_own() {
     reverse.check(0, Direction::Reverse);
     reverse.check(1, Direction::Reverse);
     assert!(two.contributions(1).norms(2, Direction::Forward).is_empty());
+}
+
+#[test]
+fn sequences_may_end_and_documents_begin_anywhere() {
+    for (is_ragged, reset) in [(true, None), (false, Some(3)), (true, Some(3)), (true, Some(5))] {
+        let of = |num_layers| {
+            let sequence = Sequence::new(Lstm::new, num_layers, Directions::Forward);
+            Sequence { is_ragged, reset, ..sequence }
+        };
+        of(1).check(0, Direction::Forward);
+        of(2).check(0, Direction::Forward);
+        let before = GruOptions { reset: Reset::Before, ..GruOptions::default() };
+        let gru = |input, hidden| Gru::with_options(input, hidden, before);
+        let sequence = Sequence::new(gru, 1, Directions::Forward);
+        Sequence { is_ragged, reset, ..sequence }.check(0, Direction::Forward);
+    }
 }
 
 #[test]
