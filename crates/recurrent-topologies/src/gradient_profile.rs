@@ -77,14 +77,15 @@ impl Squares {
     /// The norms of d_h and d_c by lag. Sums run in the order of steps and sequences.
     fn by_lag(&self, direction: Direction) -> [Vec<f64>; 2] {
         let mut sums = [vec![0.0; self.steps.len()], vec![0.0; self.steps.len()]];
+        // The sequences that reach a step are the first ones, so one that is not in a step has ended.
+        let places = self.steps.first().map_or(0, Vec::len);
+        let ends: Vec<usize> = (0..places)
+            .map(|place| self.steps.partition_point(|step| step.len() > place))
+            .collect();
         for (t, step) in self.steps.iter().enumerate() {
             for (place, squares) in step.iter().enumerate() {
                 let lag = match direction {
-                    // The sequences that reach a step are the first ones, so one that is not in the
-                    // next has ended.
-                    Direction::Forward => {
-                        self.steps[t..].iter().take_while(|step| step.len() > place).count() - 1
-                    }
+                    Direction::Forward => ends[place] - 1 - t,
                     Direction::Reverse => t,
                 };
                 for (sums, square) in sums.iter_mut().zip(squares) {
