@@ -52,7 +52,7 @@ pub struct GateHistogram {
     /// The gate's name.
     pub name: &'static str,
     /// How many values, over all units and steps, lie in each of the bins [0, 0.05), [0.05, 0.1) and
-    /// so on; 1 belongs to the last.
+    /// so on; 1 belongs to the last. What is no number is in none.
     pub counts: [u64; GATE_BINS],
 }
 
@@ -135,7 +135,7 @@ impl Counts {
             let values = tape.rows_range(gate.tape.clone());
             let mut bins = [0; GATE_BINS];
             for j in 0..values.columns() {
-                for value in values.column(j) {
+                for value in values.column(j).iter().filter(|value| !value.to_f64().is_nan()) {
                     let bin = (value.to_f64() * GATE_BINS as f64) as usize;
                     bins[bin.min(GATE_BINS - 1)] += 1;
                 }
