@@ -79,6 +79,19 @@ impl<T: Real> Probe<T> for GradientNorms {
 
 /// The norm of a column.
 fn euclidean<T: Real>(block: Columns<'_, T>, j: usize) -> f64 {
-    let squares = block.column(j).iter().map(|value| value.to_f64() * value.to_f64());
-    squares.sum::<f64>().sqrt()
+    root_of_squares(|lift| {
+        let lifted = block.column(j).iter().map(|value| lift * value.to_f64());
+        lifted.map(|value| value * value).sum()
+    })
+}
+
+/// The root of a sum of squares, which is asked for a second time where it is so small that squares
+/// were lost on the way: then of the same numbers times a power of two.
+pub(crate) fn root_of_squares(sum: impl Fn(f64) -> f64) -> f64 {
+    // 2^500
+    const LIFT: f64 = f64::from_bits((1023 + 500) << 52);
+    match sum(1.0) {
+        small if small < 1e-280 => sum(LIFT).sqrt() / LIFT,
+        sum => sum.sqrt(),
+    }
 }

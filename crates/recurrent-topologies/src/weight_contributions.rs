@@ -6,6 +6,7 @@ use recurrent_cells::{CellPlan, Phase, RecurrentWeight, Source, Target};
 use recurrent_kernels::{Columns, Matrix, Real};
 
 use crate::by_cell::ByCell;
+use crate::gradient_norms::root_of_squares;
 use crate::{Direction, Lengths, Probe, Undone};
 
 /// A [`Probe`] that tells what each lag contributes to the gradient of `weight_hh`.
@@ -75,9 +76,11 @@ impl<T: Real> WeightContributions<T> {
         let of_lag = |lag| {
             let columns = self.columns(direction, lag);
             (!columns.is_empty()).then(|| {
-                let squares = factors.iter().map(|factors| factors.square(&columns));
-                // Rounding can leave less than nothing.
-                squares.sum::<f64>().max(0.0).sqrt()
+                root_of_squares(|lift| {
+                    let squares = factors.iter().map(|factors| factors.square(&columns, lift));
+                    // Rounding can leave less than nothing.
+                    squares.sum::<f64>().max(0.0)
+                })
             })
         };
         (0..self.lengths.steps()).map_while(of_lag).collect()
@@ -134,13 +137,14 @@ fn phases(plan: &CellPlan) -> impl Iterator<Item = (&Phase, Range<usize>)> {
 }
 
 impl<T: Real> Factors<T> {
-    /// `|sum over columns of d_rows source^T|^2`
-    fn square(&self, columns: &[usize]) -> f64 {
+    /// `|sum over columns of lift d_rows source^T|^2`
+    fn square(&self, columns: &[usize], lift: f64) -> f64 {
         let (d_rows, source) = (self.d_rows.as_ref(), self.source.as_ref());
         let mut sum = 0.0;
         for (at, &i) in columns.iter().enumerate() {
             let of = |j| {
-                dot(d_rows.column(i), d_rows.column(j)) * dot(source.column(i), source.column(j))
+                dot(d_rows.column(i), d_rows.column(j), lift)
+                    * dot(source.column(i), source.column(j), 1.0)
             };
             sum += of(i);
             // Both (i, j) and (j, i).
@@ -150,6 +154,7 @@ impl<T: Real> Factors<T> {
     }
 }
 
-fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+/// The scalar product of two columns, each times `lift`.
+fn dot<T: Real>(a: &[T], b: &[T], lift: f64) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (lift * a.to_f64()) * (lift * b.to_f64())).sum()
 }
