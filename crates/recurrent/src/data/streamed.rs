@@ -260,7 +260,7 @@ impl TextFile {
     fn open(source: &Source, kind: TokenKind, pass: usize) -> Result<TextFile, DataError> {
         let name = source.to_string();
         let Source::Path(path) = source else {
-            let needed = "a file, and what is read from disk as it is needed (--stream) is one";
+            let needed = "a file, and --stream reads from a file; drop it, or name one";
             return Err(DataError::WrongBuiltin { name, needed });
         };
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, error))?;

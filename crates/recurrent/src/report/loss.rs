@@ -103,7 +103,7 @@ fn lost(history: &History) -> String {
         (None, 0) => "No step was measured yet: every fiftieth is, and every epoch.".into(),
         (None, lines) => {
             let lines = count(lines, "line");
-            format!("metrics.jsonl holds {lines}, of which none can be read.")
+            format!("{lines} of metrics.jsonl cannot be read.")
         }
     }
 }

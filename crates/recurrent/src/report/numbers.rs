@@ -82,7 +82,15 @@ pub fn log_ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
         let between = [first, first + 1].into_iter();
         let between = between.flat_map(|at| [1.0, 2.0, 5.0].map(|factor| factor * power(at)));
         let inside = between.map(|number| (libm::log10(number), short_plain(number)));
-        return inside.filter(|(at, _)| (low..=high).contains(at)).collect();
+        let inside: Vec<(f64, String)> =
+            inside.filter(|(at, _)| (low..=high).contains(at)).collect();
+        if inside.len() < 2 {
+            // So near to one another as on an axis that is no logarithm.
+            let even = ticks(libm::pow(10.0, low), libm::pow(10.0, high), most);
+            let even = even.into_iter().filter(|(number, _)| *number > 0.0);
+            return even.map(|(number, label)| (libm::log10(number), label)).collect();
+        }
+        return inside;
     }
     let every = decades.len().div_ceil(most.max(1));
     let shown = decades.into_iter().filter(|at| at.rem_euclid(every as i32) == 0);
@@ -157,5 +165,6 @@ mod tests {
         assert_eq!(labels(log_ticks(-2.3, 1.2, 5)), ["0.01", "0.1", "1", "10"]);
         assert_eq!(labels(log_ticks(-9.5, 0.5, 5)), ["10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "1"]);
         assert_eq!(labels(log_ticks(0.1, 0.9, 5)), ["2", "5"]);
+        assert_eq!(labels(log_ticks(2.1f64.log10(), 4.9f64.log10(), 5)), ["3", "4"]);
     }
 }

@@ -7,7 +7,7 @@ use super::Section;
 use super::chart::{Axis, Chart, Line, Stroke, Tone};
 use super::history::History;
 use super::html::{Html, figure, note, paragraph, table, tag};
-use super::numbers::{percent, short};
+use super::numbers::{count, percent, short};
 use crate::run::thousands;
 
 /// Cells that are shown, from the top.
@@ -67,17 +67,23 @@ pub(super) fn section(history: &History) -> Option<Section> {
         thousands(first.step as usize),
         thousands(last.step as usize)
     ));
-    let how = note(
-        "Norms are of dL/dh, L being the mean loss of the step's own batch, that many steps before \
-         the last one that the cell takes.",
-    );
+    let mut how = "Norms are of dL/dh, L being the mean loss of the step's own batch, that many steps \
+                   before the last one that the cell takes. They are of all sequences together that \
+                   are so long: where some are short, a curve also falls because fewer count. Layers \
+                   are numbered from 0, a decoder's above the encoder's."
+        .to_owned();
+    let left_out = last.cells.len().saturating_sub(CELLS);
+    if left_out > 0 {
+        how += &format!(" {} below these {CELLS} are in metrics.jsonl.", count(left_out, "cell"));
+    }
+    let how = note(how);
     let section = Section::new("watched", "Gradients and gates as it learnt").lead(lead);
     Some(section.body(body.with(how)))
 }
 
 fn of_cell(at: usize, cell: &Cell, shown: &[&Watched]) -> Html {
     let backwards = if cell.reverse { ", backwards" } else { "" };
-    let name = format!("Layer {}{backwards}", cell.layer + 1);
+    let name = format!("Layer {}{backwards}", cell.layer);
     let seen: Vec<(u64, &Cell)> =
         shown.iter().filter_map(|watched| Some((watched.step, watched.cells.get(at)?))).collect();
     let tones = [Tone::Green, Tone::Orange, Tone::Blue];
