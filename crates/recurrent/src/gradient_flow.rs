@@ -8,7 +8,7 @@
 //! the steps' Jacobians stretch at most, and what the gates do.
 
 use recurrent_cells::{AnyCell, Parameters};
-use recurrent_kernels::{Columns, Compute, Matrix};
+use recurrent_kernels::{Columns, Compute};
 use recurrent_topologies::{
     CellGates, Direction, GateStatistics, GradientNorms, Lengths, Stack, StateJacobian,
     WeightContributions,
@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::gradient_watch::WatchedGate;
 
 mod text;
-pub use text::{TooShort, gradient_flow};
+pub use text::{TooShort, gradient_flow, steps_to_follow};
 
 mod examples;
 pub use examples::{
@@ -42,6 +42,8 @@ pub struct LayerFlow {
     /// It reads from the end: a lag goes to later steps.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reverse: bool,
+    /// How many losses are followed.
+    pub losses: usize,
     /// By lag k from 0: the median over the losses of the norm of dL_t/dh_{t-k}.
     pub h: Vec<f64>,
     /// The same of dL_t/dc_{t-k}, what reaches c through c itself; none in cells without c.
@@ -89,7 +91,7 @@ pub fn shown_lags(longest: usize) -> Vec<usize> {
 }
 
 /// The probes of one backward pass.
-type Probes = ((GradientNorms, WeightContributions<f32>), GateStatistics);
+type Probes = ((GradientNorms, WeightContributions<f64>), GateStatistics);
 
 /// Sequences of which each has the loss of one step alone.
 struct Followed<'a> {
@@ -131,6 +133,7 @@ impl Followed<'_> {
             LayerFlow {
                 layer,
                 reverse: direction == Direction::Reverse,
+                losses: losses.len(),
                 h: median_by_lag(&|j, t| norms.h(layer, direction, j, t)),
                 c: has_c.then(|| median_by_lag(&|j, t| norms.c(layer, direction, j, t))),
                 weight_hh,
@@ -144,22 +147,26 @@ impl Followed<'_> {
     }
 }
 
-/// Measures the Jacobians of every cell over one sequence, `x`, whose numbers the first layer reads.
-/// In f64: in f32 a product of a hundred steps can be too small for any number but 0.
-fn add_jacobians(
-    flow: &mut [LayerFlow],
-    stack: &Stack<AnyCell>,
-    compute: &Compute,
-    parameters: &Parameters<f32>,
-    x: Columns<'_, f32>,
-    lags: &[usize],
-) {
+/// The same numbers in f64: in f32 what reaches back a hundred steps can be too small for any number
+/// but 0.
+fn exact(parameters: &Parameters<f32>) -> Parameters<f64> {
     let mut exact = Parameters::<f64>::zeros(parameters.layout().clone());
     for (exact, &number) in exact.as_mut_slice().iter_mut().zip(parameters.as_slice()) {
         *exact = f64::from(number);
     }
-    let x = Matrix::from_fn(x.rows(), x.columns(), |row, t| f64::from(x.column(t)[row]));
-    let initial = stack.initial_state(&exact, 1);
+    exact
+}
+
+/// Measures the Jacobians of every cell over one sequence, `x`, whose numbers the first layer reads.
+fn add_jacobians(
+    flow: &mut [LayerFlow],
+    stack: &Stack<AnyCell>,
+    compute: &Compute,
+    parameters: &Parameters<f64>,
+    x: Columns<'_, f64>,
+    lags: &[usize],
+) {
+    let initial = stack.initial_state(parameters, 1);
     for own in flow {
         let direction = if own.reverse { Direction::Reverse } else { Direction::Forward };
         let shape = stack.shape(own.layer, direction);
@@ -168,8 +175,7 @@ fn add_jacobians(
             continue;
         }
         let of = (own.layer, direction);
-        let jacobian =
-            StateJacobian::measure(stack, compute, &exact, x.as_ref(), &initial, of, lags);
+        let jacobian = StateJacobian::measure(stack, compute, parameters, x, &initial, of, lags);
         let stretches = lags.iter().zip(jacobian.largest_singular_values());
         let stretch = |(&lag, singular_value)| Stretch { lag, singular_value };
         own.jacobian = Some(stretches.map(stretch).collect());

@@ -53,16 +53,59 @@ fn a_run_is_measured_on_what_it_has_not_learnt_from() {
         assert!(line.trim_start().starts_with(&row), "{shown}");
     }
     let said: Vec<&str> = shown.lines().skip(9).collect();
-    assert!(said[0].contains("layer 0: ") && said[0].contains(" of it is left 30 steps back, "));
+    assert!(
+        said[0].contains("layer 0: ")
+            && said[0].contains(" of the gradient is left 30 steps back, ")
+    );
     assert!(said[1].contains("layer 0: half-lives of units by their gates: "), "{shown}");
     assert!(said[2].contains("layer 0: gates below 0.1 and above 0.9: input "), "{shown}");
     assert_eq!(said.len(), 6, "{shown}");
     assert_eq!(place.done("gradient-flow run --lag 30 --threads 2"), shown);
 
+    let same = place.run("gradient-flow run --lag 30");
+    assert!(!same.stderr.contains("warning"), "{}", same.stderr);
+    let text = place.read("text.txt");
+    place.write("text.txt", text.to_ascii_uppercase());
+    let other = place.run("gradient-flow run --lag 30");
+    assert!(other.stderr.contains("not those that the run was trained on"), "{}", other.stderr);
+    place.write("text.txt", text);
+
     // 8,000 characters, of which a tenth is held out.
     let refused = place.run("gradient-flow run --lag 5000");
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("a lag of 5000 steps needs a text of at least 5002 tokens"));
+}
+
+/// Documents are read each from a state of its own, as in training.
+#[test]
+fn no_loss_is_followed_out_of_its_document() {
+    let place = Place::new();
+    let document = |at: usize| format!("{}.", "ab cd efgh ij".repeat(1 + at % 3));
+    place.write("text.txt", (0..300).map(document).collect::<String>());
+    let of_run = "train language-model --data text.txt --hidden-size 4 --epochs 1 --steps 5";
+    place.done(&format!("{of_run} --document-end . --out documents"));
+    let flow = json(&place, "documents --lag 38");
+    assert_whole(&flow, &[(0, false)]);
+    let refused = place.run("gradient-flow documents --lag 40");
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("a document of at least 41 steps; the longest has 40"));
+    place.done(&format!("{of_run} --out one"));
+    assert_whole(&json(&place, "one --lag 40"), &[(0, false)]);
+}
+
+/// Where memory is short there is a reason, and no abort in the middle.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lag_that_memory_has_no_room_for_is_refused() {
+    let place = Place::new();
+    let command = place.command("gradient-flow --lag 10000 --hidden-size 1024 --threads 1");
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    let output = limited.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("GB of memory, more than there is; lower --lag"), "{said}");
 }
 
 /// The one line of JSON of a run.
@@ -121,6 +164,23 @@ fn sentences_and_labelled_sequences_are_followed_in_both_directions() {
     place.write("series.csv", format!("series,label,value\n{rows}"));
     place.done(&format!("train classify --data series.csv {small} --out series"));
     assert_whole(&json(&place, "series"), &[(0, false), (0, true)]);
+}
+
+/// What f32 cannot hold is no nothing.
+#[test]
+fn a_gradient_that_fades_below_f32_is_still_measured() {
+    let place = Place::new();
+    let flows = flows(&place.done("gradient-flow --lag 400 --hidden-size 8 --json"));
+    let (cell, h, _) = &flows[0];
+    assert_eq!(cell, "rnn-tanh");
+    assert!((1e-300..1e-46).contains(&h[400]), "{}", h[400]);
+}
+
+#[test]
+fn options_are_checked_before_the_first_model() {
+    let place = Place::new();
+    let refused = place.run("gradient-flow --forget-bias nan --lag 2 --hidden-size 4");
+    assert_eq!((refused.code, &refused.stdout[..]), (Some(2), ""), "{}", refused.stderr);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::fs;
 
 use markup::Markup;
 use place::{Place, TRAIN, assert_one_line};
+use recurrent_cells::CellKind;
 use tiny::TASKS;
 
 /// The page of a run, which is well-formed and stands alone.
@@ -69,9 +70,16 @@ fn equal_runs_have_equal_pages() {
 #[test]
 fn every_cell_has_a_page_and_those_with_gates_show_them() {
     let place = Place::new();
-    for (cell, gates) in [("rnn-tanh", 0), ("rnn-identity", 0), ("gru", 2), ("lstm", 3)] {
+    for cell in CellKind::NAMED {
+        let gates = match cell {
+            CellKind::Lstm | CellKind::LayerNormLstm => 3,
+            CellKind::Gru => 2,
+            _ => 0,
+        };
+        let cell = cell.name();
         place.done(&format!("{TRAIN} --cell {cell} --steps 5 --out {cell}"));
         let (_, markup) = page(&place, cell);
+        assert!(markup.values("id").any(|id| id == "units"), "{cell}");
         let maps = markup.values("aria-label").filter(|label| label.contains(" gate ")).count();
         assert_eq!(maps, gates, "{cell}");
     }

@@ -50,7 +50,10 @@ fn what_does_not_go_together_is_refused_with_a_reason() {
     let place = Place::new();
     place.write("other.txt", "ab ".repeat(300));
     for (options, part) in [
-        ("--backward-steps 15", "the steps back must be at least those of the sequence length, 16"),
+        (
+            "--backward-steps 15",
+            "the steps back (--backward-steps) must be at least those of the sequence length, 16",
+        ),
         ("--backward-steps 0", "at least those of the sequence length, 16"),
         ("--backward-steps 99999999", "and at most 16777216, not 99999999"),
         ("--document-end aaaa", "is nowhere in the training part"),
@@ -119,6 +122,7 @@ fn what_is_left_out_is_measured() {
     for (options, code, part) in [
         ("--backward-steps 4 --sequence-length 5", 2, "they are 4 and 5"),
         ("--backward-steps 0", 2, "and those at least 1"),
+        ("--backward-steps 61 --steps 60", 2, "--backward-steps must be at most --steps, 60"),
         ("--steps 0", 2, "must be at least 1"),
         ("--steps 2000000", 2, "must be at most 1048576"),
         ("--steps 500", 1, "8 streams of 500 steps need a text of at least 4001 tokens"),
@@ -127,6 +131,14 @@ fn what_is_left_out_is_measured() {
         assert_eq!(refused.code, Some(code), "{}", refused.stderr);
         assert_one_line(&refused.stderr, part);
     }
+    // Those that nobody asked for go as far as there are steps.
+    let usual = json(&place.done("truncation run --steps 40 --batch-size 3 --json"));
+    let steps: Vec<&Value> = usual["truncations"].as_array().unwrap().iter().collect();
+    assert_eq!((steps.len(), &steps[1]["backward_steps"]), (2, &40.into()));
+    place.write("text.txt", "other words. ".repeat(700));
+    let other = place.run("truncation run --steps 40 --batch-size 3");
+    assert!(other.stderr.contains("not those that the run was trained on"), "{}", other.stderr);
+
     place.done("train classify --data builtin:labels --epochs 1 --steps 1 --out other");
     let refused = place.run("truncation other");
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);

@@ -8,7 +8,7 @@ use recurrent_cells::{CellKind, Parameters};
 use serde_json::json;
 
 use super::evaluate::load_model;
-use super::resume::{run_data, run_task};
+use super::resume::{run_data, run_task, warn_of_other_data};
 use super::{Options, Outcome, Task, print_line, remark, with_task};
 use crate::gradient_flow::{LayerFlow, MOST_STATE, Stretch, shown_lags};
 use crate::gradient_watch::{WatchedGate, quartiles};
@@ -22,7 +22,7 @@ const MOST_LAG: u64 = 10_000;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The folder of a run (language-model, tag, classify), whose held-out part is read [default:
-    /// fresh models of all five cells, on built-in text]
+    /// fresh models of the five plain cells, on built-in text]
     #[arg(value_name = "RUN")]
     run: Option<PathBuf>,
     /// Steps to follow the losses back [default: 100, or as many as most examples have]
@@ -61,7 +61,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
 }
 
 /// What the rows are, for who has not met them.
-const LEGEND: &str = "columns: steps back in time; dL/dh, dL/dc: what is left of a loss in the state; \
+const LEGEND: &str = "columns: steps back in time; dL/dh: norm of what reaches h of a loss; \
+                      dL/dc: the same of c, through c itself alone; both are medians over losses; \
                       weight_hh: what the losses add there to its gradient; Jacobian: by how much \
                       so many steps can stretch a gradient";
 
@@ -73,13 +74,18 @@ fn of_run<T: Task>(
 ) -> anyhow::Result<()> {
     let (found, task, parameters) = load_model::<T>(folder)?;
     let data = run_data::<T>(folder, options, task.current(), task.codec().clone())?;
+    warn_of_other_data(&found.checkpoint, &data, folder)?;
     let file = found.path.display().to_string();
     show(&task, &parameters, &data.held_out, arguments, (quiet, Some(&file)))
 }
 
 fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
-    remark(quiet, "fresh models of every cell on built-in text; give a RUN for a trained one");
-    for (number, cell) in CellKind::ALL.into_iter().enumerate() {
+    remark(
+        quiet,
+        "fresh models of the plain cells on built-in text; give a RUN for a trained one, or for a \
+             layer-norm-lstm",
+    );
+    let settings = |cell: CellKind| {
         let options = Options {
             cell: Some(cell),
             hidden_size: arguments.hidden_size.or(Some(64)),
@@ -90,6 +96,11 @@ fn of_fresh(arguments: &Arguments, quiet: bool) -> anyhow::Result<()> {
         }
         .or_default(LanguageModel::defaults())?;
         let settings = LanguageModel::settings(&options)?;
+        anyhow::Ok((options, settings))
+    };
+    // All are checked before the first is shown.
+    let all = CellKind::ALL.map(settings).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    for (number, (options, settings)) in all.into_iter().enumerate() {
         let data = LanguageModel::read(&options, &settings, None)?;
         let compute = compute(arguments.threads)?;
         let training =
@@ -167,12 +178,15 @@ fn judge(flow: &LayerFlow, units: usize) -> Vec<String> {
     let (lag, factor) = (flow.h.len() - 1, flow.factor());
     let left = flow.h[lag] / flow.h[0];
     let mut lines = vec![match factor {
+        _ if flow.h[0] == 0.0 => "no loss reaches it, not even in its own step".into(),
         0.0 => format!("nothing arrives {lag} steps back"),
         _ if left.is_nan() => "no gradient is a number".into(),
         _ if left > 1.0 => {
             format!("{left:.1e} times as much {lag} steps back: it explodes, by {factor:.3} a step")
         }
-        _ => format!("{left:.1e} of it is left {lag} steps back, {factor:.3} of it a step"),
+        _ => format!(
+            "{left:.1e} of the gradient is left {lag} steps back, {factor:.3} of it after each step"
+        ),
     }];
     if flow.jacobian.is_none() {
         lines.push(format!("no Jacobian: its state has more than {MOST_STATE} numbers"));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use recurrent_checkpoint::Found;
+use recurrent_checkpoint::{Checkpoint, Found};
 
 use super::advance::Work;
 use super::drive::{Run, describe, drive, writer};
@@ -207,4 +207,23 @@ pub(super) fn run_data<T: Task>(
 ) -> anyhow::Result<Data<T>> {
     // The file that names the data is where to look if they have moved.
     T::read(options, settings, Some(codec)).with_context(|| folder.config().display().to_string())
+}
+
+/// Says so if the data are not those that the run was trained on: what is held out now may have been
+/// learnt from.
+pub(super) fn warn_of_other_data<T: Task>(
+    checkpoint: &Checkpoint,
+    data: &Data<T>,
+    folder: &RunFolder,
+) -> anyhow::Result<()> {
+    let config = folder.config();
+    let of_file = || config.display().to_string();
+    if checkpoint::fingerprint(checkpoint).with_context(of_file)? != T::fingerprint(data) {
+        warn(format!(
+            "{}: the data are not those that the run was trained on, so what is held out now may have \
+             been learnt from",
+            config.display()
+        ));
+    }
+    Ok(())
 }

@@ -7,23 +7,28 @@ use clap::Args;
 use serde_json::json;
 
 use super::evaluate::load_model;
-use super::resume::{run_data, run_task};
+use super::resume::{run_data, run_task, warn_of_other_data};
 use super::{Options, Outcome, TaskName, print_line, remark, thousands, usage};
 use crate::options::compute;
 use crate::run::RunFolder;
+use crate::tasks::training::require_memory_for_steps;
 use crate::tasks::{LanguageModel, Parts};
 use crate::truncation::{Comparison, ProbeBatch, Truncation, truncation_bias};
 
 /// The tape of all steps is kept: more need memory that nobody wants to give.
 const MOST_COLUMNS: usize = 1 << 20;
 
+/// Steps back where none are asked for.
+const USUAL: [usize; 3] = [16, 64, 256];
+
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The folder of a language model's run, whose held-out text is read
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Steps that gradients go back, each a truncation of its own (k2)
-    #[arg(long, value_name = "STEPS,...", value_delimiter = ',', default_value = "16,64,256")]
+    /// Steps that gradients go back, each a truncation of its own (k2), at most --steps
+    /// [default: 16,64,256, as far as --steps goes]
+    #[arg(long, value_name = "STEPS,...", value_delimiter = ',')]
     backward_steps: Vec<usize>,
     /// Steps between two updates [k1; default: as many as go back]
     #[arg(long, value_name = "STEPS")]
@@ -54,7 +59,7 @@ impl Arguments {
                 "--steps times --batch-size must be at most {MOST_COLUMNS}: every step is kept"
             )));
         }
-        let of = |&backward_steps: &usize| {
+        let of = |backward_steps: usize| {
             let sequence_length = self.sequence_length.unwrap_or(backward_steps);
             if sequence_length == 0 || backward_steps < sequence_length {
                 bail!(usage(format!(
@@ -62,9 +67,22 @@ impl Arguments {
                      least 1; they are {backward_steps} and {sequence_length}"
                 )));
             }
+            if backward_steps > steps {
+                bail!(usage(format!(
+                    "--backward-steps must be at most --steps, {steps}, because no gradient goes back \
+                     any further; they are {backward_steps}"
+                )));
+            }
             Ok(Truncation { sequence_length, backward_steps })
         };
-        self.backward_steps.iter().map(of).collect()
+        match self.backward_steps.is_empty() {
+            true => {
+                let mut usual = USUAL.map(|usual| usual.min(steps)).to_vec();
+                usual.dedup();
+                usual.into_iter().map(of).collect()
+            }
+            false => self.backward_steps.iter().copied().map(of).collect(),
+        }
     }
 }
 
@@ -80,10 +98,14 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> anyhow::Result<Outcome> 
     }
     let (found, task, parameters) = load_model::<LanguageModel>(&folder)?;
     let data = run_data::<LanguageModel>(&folder, &options, task.current(), task.codec().clone())?;
+    warn_of_other_data(&found.checkpoint, &data, &folder)?;
     remark(quiet, found.path.display());
     let Arguments { steps, batch_size: streams, .. } = arguments;
     let (text, document_end) = (data.held_out.beginning(steps * streams + 1)?, task.document_end());
     let batch = ProbeBatch { text: &text, document_end: &document_end, streams, steps };
+    let fitting = (text.len().saturating_sub(1)).min(steps * streams);
+    require_memory_for_steps(&task, fitting, false, "--steps or --batch-size")
+        .map_err(anyhow::Error::msg)?;
     let compute = compute(arguments.threads)?;
     let report = truncation_bias(task.model(), &compute, &parameters, batch, &truncations)
         .context("--steps and --batch-size, or the text that is held out")?;

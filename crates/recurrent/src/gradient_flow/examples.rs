@@ -7,7 +7,7 @@ use recurrent_topologies::{
 };
 use recurrent_training::{Labelled, Sources};
 
-use super::{Followed, LOSSES, LayerFlow, USUAL_LAG, add_jacobians, shown_lags};
+use super::{Followed, LOSSES, LayerFlow, USUAL_LAG, add_jacobians, exact, shown_lags};
 
 /// No example is as long as a lag needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,7 @@ pub fn gradient_flow_of_tags(
     let lengths = Lengths::new(&counts);
     let words: Vec<&[u32]> = sentences.iter().map(|(tokens, _)| *tokens).collect();
     let tokens = lengths.arrange(&words);
+    let parameters = &exact(parameters);
     let (stack, mut flow) = (model.stack(), vec![]);
     for (direction, end) in ends(stack.options().directions) {
         let losses: Vec<usize> = counts.iter().map(|&count| end(count)).collect();
@@ -132,6 +133,14 @@ pub fn gradient_flow_of_labels(
     let pool = model.config().pool;
     assert!(pool == recurrent_topologies::Pool::Last, "pool {pool:?} reads every step at once");
     let Labelled { inputs, lengths, labels } = batch;
+    let parameters = &exact(parameters);
+    let inputs = match inputs {
+        Sources::Tokens(tokens) => Sources::Tokens(tokens.clone()),
+        Sources::Vectors(x) => {
+            let number = |row: usize, j: usize| f64::from(x.as_ref().column(j)[row]);
+            Sources::Vectors(Matrix::from_fn(x.rows(), x.columns(), number))
+        }
+    };
     let counts: Vec<usize> = (0..lengths.batch()).map(|j| lengths.length(j)).collect();
     require_longer(&counts, lag);
     let (stack, mut flow) = (model.stack(), vec![]);
@@ -148,7 +157,7 @@ pub fn gradient_flow_of_labels(
         }));
     }
     let columns = (0..counts[0]).map(|t| lengths.column(0, t));
-    let x = match inputs {
+    let x = match &inputs {
         Sources::Tokens(tokens) => {
             let tokens: Vec<u32> = columns.map(|column| tokens[column]).collect();
             model.input_vectors(parameters, Reading::Tokens(&tokens))

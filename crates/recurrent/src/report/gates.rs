@@ -17,13 +17,13 @@ const WIDTH: usize = 880;
 /// Characters of a token that are shown.
 const MOST_CHARACTERS: usize = 14;
 
-/// The section; cells without gates have none.
+/// The section; cells without a gate that keeps have none.
 pub(super) fn section(inside: &Inside) -> Option<Section> {
     let top = inside.places.iter().rev().find(|place| !place.reverse)?;
-    top.gates.first()?;
-    let units = shown(inside, top);
+    let keeper = top.keeper?;
+    let units = shown(inside, top, keeper);
     let maps: Html = top.gates.iter().map(|gate| map(inside, top, gate, &units)).collect();
-    let keeper = if top.gates.len() == 3 { "forget gate" } else { "update gate" };
+    let keeper = top.gates[keeper].0.as_str();
     let lead = paragraph(format!(
         "A gate multiplies: at 1 it lets everything pass, at 0 nothing. The unit whose {keeper} stays \
          near 1 keeps what it has; where it falls, the unit lets go.",
@@ -46,7 +46,7 @@ pub(super) fn section(inside: &Inside) -> Option<Section> {
 }
 
 /// The units that vary most, ordered by how long they keep.
-fn shown(inside: &Inside, place: &Place) -> Vec<usize> {
+fn shown(inside: &Inside, place: &Place, keeper: usize) -> Vec<usize> {
     let units = inside.units;
     let variance = |unit: usize| {
         let values = place.unit(units, unit);
@@ -56,16 +56,14 @@ fn shown(inside: &Inside, place: &Place) -> Vec<usize> {
     let mut of: Vec<(f64, usize)> = (0..units).map(|unit| (variance(unit), unit)).collect();
     of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     of.truncate(UNITS);
-    // i, f, o or r, z: the second is the one that keeps.
-    let keeper = &place.gates[1].1;
-    let kept = |unit: usize| keeper.iter().skip(unit).step_by(units).sum::<f32>();
+    let kept = |unit: usize| place.gates[keeper].1.iter().skip(unit).step_by(units).sum::<f32>();
     let mut chosen: Vec<usize> = of.into_iter().map(|(_, unit)| unit).collect();
     chosen.sort_by(|&a, &b| kept(b).total_cmp(&kept(a)).then(a.cmp(&b)));
     chosen
 }
 
 /// One gate of some units over the first tokens.
-fn map(inside: &Inside, place: &Place, gate: &(&str, Vec<f32>), units: &[usize]) -> Html {
+fn map(inside: &Inside, place: &Place, gate: &(String, Vec<f32>), units: &[usize]) -> Html {
     let (name, numbers) = gate;
     let words = inside.kind == TokenKind::Word;
     let column = if words { 20 } else { 10 };
@@ -155,7 +153,7 @@ fn saturation(inside: &Inside) -> Html {
             let mean = numbers.iter().map(|&gate| f64::from(gate)).sum::<f64>() / count;
             vec![
                 place.name().into(),
-                Html::from(*name),
+                name.as_str().into(),
                 short(mean).into(),
                 share(&|gate| gate < 0.1).into(),
                 share(&|gate| gate > 0.9).into(),

@@ -4,7 +4,7 @@ use super::Section;
 use super::chart::{Axis, Chart, Line, Stroke, Tone};
 use super::html::{figure, paragraph};
 use super::numbers::{count, short};
-use crate::gradient_flow::{LOSSES, LayerFlow};
+use crate::gradient_flow::LayerFlow;
 
 /// The section of a measurement with [`gradient_flow`](crate::gradient_flow::gradient_flow).
 pub(crate) fn section(flow: &[LayerFlow]) -> Section {
@@ -13,7 +13,7 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
     };
     let name = |what: &str, layer: usize| match flow.len() {
         1 => what.to_owned(),
-        _ => format!("{what}, layer {}", layer + 1),
+        _ => format!("{what}, layer {layer}"),
     };
     let mut lines = vec![];
     let mut said = vec![];
@@ -47,8 +47,12 @@ pub(crate) fn section(flow: &[LayerFlow]) -> Section {
     };
     let learnt = "The gradient of weight_hh is a sum over lags; what a lag adds is what can be learnt \
                   over so many steps.";
+    let losses = match flow.first().map_or(0, |own| own.losses) {
+        1 => "Of the loss of a single step".to_owned(),
+        losses => format!("The median over the losses of {}", count(losses, "step")),
+    };
     let caption = format!(
-        "The median over the losses of {LOSSES} steps of held-out text. dL/dh is the whole gradient \
+        "{losses} of held-out text. dL/dh is the whole gradient \
          of h at that lag; dL/dc what reaches c through c itself. A straight line falls by the same \
          factor at each step back."
     );
@@ -65,9 +69,10 @@ fn sentence(flow: &LayerFlow, layers: usize) -> String {
     let back = format!("{} back", count(lag, "step"));
     let which = match layers {
         1 => String::new(),
-        _ => format!("Layer {}: ", flow.layer + 1),
+        _ => format!("Layer {}: ", flow.layer),
     };
     match factor {
+        _ if flow.h[0] == 0.0 => format!("{which}No loss reaches it, not even in its own step."),
         _ if left.is_nan() => format!("{which}The gradient is no number."),
         0.0 => format!("{which}Nothing arrives {back}."),
         _ if left > 1.0 => format!(
@@ -82,5 +87,41 @@ fn sentence(flow: &LayerFlow, layers: usize) -> String {
                 count((half.round() as usize).max(1), "step")
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(losses: usize, h: &[f64]) -> LayerFlow {
+        LayerFlow {
+            layer: 0,
+            reverse: false,
+            losses,
+            h: h.to_vec(),
+            c: None,
+            weight_hh: h.to_vec(),
+            jacobian: None,
+            gates: vec![],
+            half_lives: None,
+            dead: None,
+        }
+    }
+
+    #[test]
+    fn it_says_how_many_losses_there_were() {
+        let body = |losses| section(&[flow(losses, &[1.0, 0.5])]).body;
+        assert!(body(32).as_str().contains("The median over the losses of 32 steps of held-out"));
+        assert!(body(1).as_str().contains("Of the loss of a single step of held-out"));
+    }
+
+    #[test]
+    fn what_no_loss_reaches_is_not_called_no_number() {
+        let of = |h: &[f64]| sentence(&flow(32, h), 2);
+        assert_eq!(of(&[0.0, 0.0]), "Layer 0: No loss reaches it, not even in its own step.");
+        assert_eq!(of(&[1.0, 0.0]), "Layer 0: Nothing arrives one step back.");
+        assert_eq!(of(&[f64::NAN, 0.0]), "Layer 0: The gradient is no number.");
+        assert!(of(&[1.0, 0.5]).contains("it halves about every one step"), "{}", of(&[1.0, 0.5]));
     }
 }

@@ -1,5 +1,7 @@
 //! Some units' values, coloured over what the model reads (Karpathy, Johnson and Li 2015).
 
+use recurrent_cells::CellKind;
+
 use super::Section;
 use super::html::{Html, figure, note, paragraph, tag};
 use super::inside::Inside;
@@ -28,13 +30,18 @@ pub(super) fn section(inside: &Inside) -> Option<Section> {
         return None;
     }
     let chosen = choose(inside);
-    let what = match inside.places[0].gates.len() {
-        3 => "tanh(c), what an LSTM's unit remembers",
-        2 => "h, what a GRU's unit remembers",
-        _ => "h",
+    if chosen.is_empty() {
+        return None;
+    }
+    let what = match inside.cell {
+        cell if cell.is_lstm() => "tanh(c), what an LSTM's unit remembers, from −1 to 1",
+        CellKind::Gru => "h, what a GRU's unit remembers, from −1 to 1",
+        CellKind::RnnTanh => "h, from −1 to 1",
+        CellKind::RnnRelu => "h, which is 0 or larger and has no upper bound",
+        _ => "h, which has no bounds",
     };
     let lead = paragraph(format!(
-        "The value of single units after each {}: {what}, from −1 to 1.",
+        "The value of single units after each {}: {what}.",
         inside.kind.singular()
     ));
     let figures: Html = chosen.iter().map(|chosen| coloured(inside, chosen)).collect();
@@ -279,9 +286,9 @@ mod tests {
             place = if token == "\n" { 0.0 } else { place + 1.0 };
         }
         let ends = vec![tokens.len()];
-        let places = vec![Place { layer: 0, reverse: false, gates: vec![], values }];
-        let inside =
-            Inside { units: 3, tokens, kind: TokenKind::Char, places, ends, from: "a text" };
+        let places = vec![Place { layer: 0, reverse: false, gates: vec![], keeper: None, values }];
+        let (cell, kind, from) = (CellKind::RnnTanh, TokenKind::Char, "a text");
+        let mut inside = Inside { cell, units: 3, tokens, kind, places, ends, from };
         let chosen = choose(&inside);
         let counting = &chosen[0];
         assert_eq!(counting.unit, 1, "{}", counting.reason);
@@ -290,5 +297,14 @@ mod tests {
         assert!(slow.reason.starts_with("changes most slowly"), "{}", slow.reason);
         let html = section(&inside).unwrap();
         assert!(html.body.as_str().contains("<span class=\"p4\">"), "{html:?}");
+        assert!(html.lead.as_str().contains("character: h, from −1 to 1."), "{html:?}");
+        for (cell, bounds) in
+            [(CellKind::RnnRelu, "no upper bound"), (CellKind::RnnIdentity, "no bounds")]
+        {
+            inside.cell = cell;
+            assert!(section(&inside).unwrap().lead.as_str().contains(bounds), "{cell:?}");
+        }
+        inside.places[0].values.clear();
+        assert!(section(&inside).is_none());
     }
 }

@@ -21,6 +21,7 @@ use super::examples::{
     read_parts, read_test,
 };
 use super::settings::{Learning, Network, Tokens};
+use super::training::require_memory_for_steps;
 use super::{Data, Input, Predict, Prediction, Ranking, Task, TaskModel, require_one_text};
 use crate::data::{DataError, TokenKind};
 use crate::gradient_flow::{Chosen, LayerFlow, choose_examples, gradient_flow_of_labels};
@@ -255,6 +256,8 @@ impl Task for Classify {
         let lengths: Vec<usize> = examples.iter().map(|example| example.steps.count()).collect();
         let Chosen { examples: chosen, lag } =
             choose_examples(&lengths, lag).context("--lag, or the examples that are held out")?;
+        let steps = chosen.iter().map(|&at| lengths[at]).sum();
+        require_memory_for_steps(self, steps, true, "--lag").map_err(anyhow::Error::msg)?;
         let batch = self.batch(examples, &chosen)?;
         Ok(gradient_flow_of_labels(&self.model, compute, parameters, &batch, lag))
     }

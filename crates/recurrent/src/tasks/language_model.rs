@@ -8,9 +8,10 @@
 //! carried from window to window. Every token is predicted once, but for the text's first and up to
 //! nine at its end, because streams have equal lengths.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error};
+use anyhow::Error;
 use recurrent_cells::Parameters;
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::settings::{Learning, Network, Tokens};
-use super::training::GENERATION;
+use super::training::{GENERATION, require_memory_for_steps};
 use super::writing::ended;
 use super::{Data, Generate, Prediction, Report, Task, TaskModel};
 use crate::data::text::{EVALUATION_STREAMS, fingerprint, load_held_out};
@@ -66,6 +67,9 @@ const LENGTH: usize = 500;
 /// Texts of more bytes are always read from disk as they are needed: a token takes four in memory.
 const MOST_LOADED: u64 = 64 << 20;
 
+/// Tokens in which documents are looked for that are long enough for a lag.
+const MOST_SEARCHED: usize = 1 << 20;
+
 /// The longest window: dropout masks of different steps would meet beyond it.
 const MOST_STEPS: usize = 1 << 24;
 
@@ -79,7 +83,7 @@ impl Settings {
         }
         if !(self.sequence_length..=MOST_STEPS).contains(&self.backward_steps()) {
             return Err(format!(
-                "the steps back must be at least those of the sequence length, {}, and at most \
+                "the steps back (--backward-steps) must be at least those of the sequence length, {}, and at most \
                  {MOST_STEPS}, not {}",
                 self.sequence_length,
                 self.backward_steps(),
@@ -132,6 +136,33 @@ impl LanguageModel {
     /// The tokens that documents end with; none if the text is one.
     pub fn document_end(&self) -> Vec<u32> {
         self.settings.document_end.as_ref().map_or(vec![], |end| self.codec.encode_lossy(end))
+    }
+
+    /// The beginning of a text in which losses are looked for that can be followed back.
+    fn followed<'t>(
+        &self,
+        text: &'t TokenText,
+        lag: Option<usize>,
+    ) -> Result<Cow<'t, [u32]>, DataError> {
+        let needed = lag.unwrap_or(gradient_flow::USUAL_LAG) + gradient_flow::LOSSES + 1;
+        text.beginning(match self.settings.document_end {
+            None => needed,
+            Some(_) => needed.max(MOST_SEARCHED),
+        })
+    }
+
+    /// How far the losses of a text reach back, if there is the memory to see it.
+    fn flow(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters<f32>,
+        text: &[u32],
+        lag: Option<usize>,
+    ) -> anyhow::Result<Vec<LayerFlow>> {
+        let end = self.document_end();
+        let steps = gradient_flow::steps_to_follow(text, &end, lag)?;
+        require_memory_for_steps(self, steps, true, "--lag").map_err(Error::msg)?;
+        Ok(gradient_flow::gradient_flow(&self.model, compute, parameters, text, &end, lag)?)
     }
 
     /// What one update after another learns from.
@@ -268,10 +299,13 @@ impl Task for LanguageModel {
         text: &TokenText,
         lag: Option<usize>,
     ) -> anyhow::Result<Vec<LayerFlow>> {
-        let lag = lag.unwrap_or(gradient_flow::USUAL_LAG);
-        let text = text.beginning(lag + gradient_flow::LOSSES + 1)?;
-        gradient_flow::gradient_flow(&self.model, compute, parameters, &text, lag)
-            .context("--lag, or the text that is held out")
+        let text = self.followed(text, lag)?;
+        self.flow(compute, parameters, &text, lag).map_err(|error| {
+            match error.is::<gradient_flow::TooShort>() {
+                true => error.context("--lag, or the text that is held out"),
+                false => error,
+            }
+        })
     }
 
     fn describe(&self, data: &Data<Self>) -> String {

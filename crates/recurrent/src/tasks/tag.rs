@@ -22,6 +22,7 @@ use super::examples::{
 };
 use super::parts::MISFIT;
 use super::settings::{Learning, Network, Tokens};
+use super::training::require_memory_for_steps;
 use super::{Data, Input, Predict, Prediction, Report, Task, TaskModel};
 use crate::builtin::{self, Builtin, Part};
 use crate::data::{DataError, Labels, Source, Tagged, TokenKind, Vocabulary, require_tokens};
@@ -278,6 +279,8 @@ impl Task for Tag {
             choose_examples(&lengths, lag).context("--lag, or the sentences that are held out")?;
         let sentence = |&at: &usize| (&examples[at].tokens[..], &examples[at].tags[..]);
         let sentences: Vec<(&[u32], &[u32])> = chosen.iter().map(sentence).collect();
+        let steps = sentences.iter().map(|(tokens, _)| tokens.len()).sum();
+        require_memory_for_steps(self, steps, true, "--lag").map_err(anyhow::Error::msg)?;
         Ok(gradient_flow_of_tags(&self.model, compute, parameters, &sentences, lag))
     }
 

@@ -1,11 +1,11 @@
 //! A model in training: which batch comes next, when an epoch ends, when it is over.
 
-use recurrent_cells::Parameters;
+use recurrent_cells::{CellKind, Parameters};
 use recurrent_kernels::Compute;
 use recurrent_kernels::random::Generator;
 use recurrent_training::{Loss, StepReport, Trainer, TrainingError};
 
-use super::{Data, Task};
+use super::{Data, Task, TaskSettings};
 use crate::data::DataError;
 use crate::gradient_watch::GradientWatch;
 
@@ -226,14 +226,52 @@ pub fn build<T: Task>(settings: T::Settings, codec: T::Codec) -> Result<T, Strin
     Ok(task)
 }
 
+/// Asks the system for the memory that a look at gradients needs which go back through so many steps
+/// of all sequences together: parameters, gradients and the tape; where it is `exact`, all of this in
+/// f64, and what [`WeightContributions`](recurrent_topologies::WeightContributions) keeps.
+///
+/// # Errors
+/// A line that says how much it would be, and what to lower: `less`.
+pub fn require_memory_for_steps<T: Task>(
+    task: &T,
+    steps: usize,
+    exact: bool,
+    less: &str,
+) -> Result<(), String> {
+    let network = task.current().network();
+    let has_gates = network.cell.is_lstm() || network.cell == CellKind::Gru;
+    let tapes = match (exact, has_gates) {
+        (false, _) => 1,
+        (true, false) => 2,
+        // Kept are gates, and the h that is multiplied.
+        (true, true) => 4,
+    };
+    let numbers = 5 * task.layout().count() as u128 + tapes * steps as u128 * network.tape();
+    require(numbers, |gigabytes| {
+        format!(
+            "gradients that go back through so many steps need at least {gigabytes:.1} GB of memory, \
+             more than there is; lower {less}"
+        )
+    })
+}
+
 /// Zeros for the parameters of a model.
 pub fn zeros<T: Task>(task: &T) -> Parameters<f32> {
     Parameters::zeros(task.layout().clone())
 }
 
+fn require_memory(numbers: u128) -> Result<(), String> {
+    require(numbers, |gigabytes| {
+        format!(
+            "a model of these sizes needs at least {gigabytes:.1} GB of memory, more than there is; \
+             lower --hidden-size, --embedding-size, --num-layers or --batch-size"
+        )
+    })
+}
+
 /// Asks the system for room for so many `f32`, and gives it back: sizes that cannot fit are a
 /// line of text, and not an abort in the middle of the work.
-fn require_memory(numbers: u128) -> Result<(), String> {
+fn require(numbers: u128, refusal: impl FnOnce(f64) -> String) -> Result<(), String> {
     let bytes = numbers * 4;
     let mut room = Vec::<u8>::new();
     let granted = usize::try_from(bytes).is_ok_and(|bytes| room.try_reserve_exact(bytes).is_ok());
@@ -242,9 +280,5 @@ fn require_memory(numbers: u128) -> Result<(), String> {
     if granted {
         return Ok(());
     }
-    Err(format!(
-        "a model of these sizes needs at least {:.1} GB of memory, more than there is; lower \
-         --hidden-size, --embedding-size, --num-layers or --batch-size",
-        bytes as f64 / 1e9
-    ))
+    Err(refusal(bytes as f64 / 1e9))
 }

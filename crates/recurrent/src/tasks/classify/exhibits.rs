@@ -109,7 +109,7 @@ impl Classify {
             recorded.outputs_mut().fill(0.0);
             let gradients = &mut parameters.zeros_like();
             self.model.backward(recorded, compute, parameters, gradients, &watch);
-            sequences.push((&tokens[..], watch));
+            sequences.push((&tokens[..], &[][..], watch));
         }
         let from = "the first held-out texts";
         Inside::new(network, vocabulary, sequences, from).sections()

@@ -6,13 +6,11 @@ use recurrent_kernels::Compute;
 use recurrent_topologies::{Lengths, ManyToManyTape, Reading, Sampler, Sampling};
 
 use super::LanguageModel;
+use super::documents::beginnings;
 use crate::data::TokenText;
-use crate::gradient_flow::{LOSSES, gradient_flow};
 use crate::report::{self, Exhibits, Inside, Section, Watch};
 use crate::tasks::{Parts, TaskSettings};
 
-/// Steps that losses are followed back.
-const LAG: usize = 100;
 /// How many tokens are written, how daringly, and from which seed.
 const WRITTEN: usize = 600;
 const TEMPERATURE: f64 = 0.7;
@@ -25,23 +23,19 @@ impl Exhibits for LanguageModel {
         parameters: &Parameters<f32>,
         text: &TokenText,
     ) -> Vec<Section> {
-        let most = (LAG + LOSSES + 1).max(Inside::tokens_for(self.current().network()));
-        let text = match text.beginning(most) {
-            Ok(text) => text,
+        let network = self.current().network();
+        let read = (self.followed(text, None))
+            .and_then(|followed| Ok((followed, text.beginning(Inside::tokens_for(network))?)));
+        let (followed, read) = match read {
+            Ok(texts) => texts,
             Err(error) => {
                 let nothing = Err(error.into());
                 return vec![Section::or_note("lag", "How far back a loss reaches", nothing)];
             }
         };
-        let text = &*text;
-        let mut sections = vec![];
-        let lag = LAG.min(text.len().saturating_sub(2));
-        if lag > 0 {
-            let flow = gradient_flow(&self.model, compute, parameters, text, lag);
-            let flow = flow.map(|flow| report::lag(&flow)).map_err(anyhow::Error::from);
-            sections.push(Section::or_note("lag", "How far back a loss reaches", flow));
-        }
-        sections.extend(self.inside(compute, parameters, text).sections());
+        let flow = self.flow(compute, parameters, &followed, None).map(|flow| report::lag(&flow));
+        let mut sections = vec![Section::or_note("lag", "How far back a loss reaches", flow)];
+        sections.extend(self.inside(compute, parameters, &read).sections());
         let written = self.written(compute, parameters);
         sections.push(Section::or_note("written", "What it writes", written));
         sections
@@ -52,10 +46,12 @@ impl LanguageModel {
     /// What happens inside while it reads the beginning of a text.
     fn inside(&self, compute: &Compute, parameters: &Parameters<f32>, text: &[u32]) -> Inside {
         let network = self.current().network();
-        let tokens = &text[..text.len().min(Inside::tokens_for(network))];
-        let (watch, lengths) = (Watch::default(), Lengths::equal(1, tokens.len()));
+        let begins = beginnings(text, &self.document_end());
+        let resets: Vec<(usize, usize)> = begins.iter().map(|&step| (0, step)).collect();
+        let lengths = Lengths::equal(1, text.len()).with_resets(&resets);
+        let watch = Watch::default();
         let (initial, mut tape) = (self.model.zero_state(1), ManyToManyTape::default());
-        let reading = Reading::Tokens(tokens);
+        let reading = Reading::Tokens(text);
         let mut recorded =
             self.model.forward(compute, parameters, reading, &initial, &lengths, None, &mut tape);
         // No gradient is wanted, only a look at what forward left.
@@ -63,7 +59,7 @@ impl LanguageModel {
         let gradients = &mut parameters.zeros_like();
         self.model.backward(recorded, compute, parameters, gradients, &watch);
         let from = "the beginning of the held-out text";
-        Inside::new(network, &self.codec, [(tokens, watch)], from)
+        Inside::new(network, &self.codec, [(text, &begins[..], watch)], from)
     }
 
     fn written(&self, compute: &Compute, parameters: &Parameters<f32>) -> anyhow::Result<Section> {

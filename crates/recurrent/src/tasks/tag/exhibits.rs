@@ -90,7 +90,7 @@ impl Tag {
             recorded.logits_mut().fill(0.0);
             let gradients = &mut parameters.zeros_like();
             self.model.backward(recorded, compute, parameters, gradients, &watch);
-            sequences.push((&tokens[..], watch));
+            sequences.push((&tokens[..], &[][..], watch));
         }
         let from = "the first held-out sentences";
         Inside::new(network, &self.codec.words, sequences, from).sections()
