@@ -95,3 +95,20 @@ pub(crate) fn root_of_squares(sum: impl Fn(f64) -> f64) -> f64 {
         sum => sum.sqrt(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_norm_is_right_where_its_squares_are_lost() {
+        for size in [3e-300, 1e-200, 1e-150, 1e-100, 1.0, 1e100] {
+            let numbers = [3.0 * size, -4.0 * size];
+            let column = Columns::new(&numbers, 2, 1);
+            let norm = euclidean(column, 0);
+            assert!((norm / (5.0 * size) - 1.0).abs() < 1e-12, "{size}: {norm}");
+        }
+        assert_eq!(euclidean(Columns::new(&[0.0f64, 0.0], 2, 1), 0), 0.0);
+        assert!(euclidean(Columns::new(&[f64::NAN], 1, 1), 0).is_nan());
+    }
+}

@@ -139,6 +139,15 @@ fn gates_are_counted_and_units_have_half_lives() {
 }
 
 #[test]
+fn what_is_no_number_is_in_no_bin() {
+    let mut case = case(Lstm::new, Directions::Forward);
+    case.parameters.as_mut_slice().fill(f64::NAN);
+    let found = gates(&case).gates;
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|gate| gate.counts.iter().sum::<u64>() == 0), "{found:?}");
+}
+
+#[test]
 fn a_unit_is_dead_if_it_never_speaks() {
     let relu = |input, hidden| Rnn::new(input, hidden, Nonlinearity::Relu);
     let mut case = case(relu, Directions::Forward);

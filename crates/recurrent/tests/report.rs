@@ -147,7 +147,7 @@ fn metrics_that_are_lost_or_torn_are_told_and_hold_up_nothing() {
     page(&place, "run");
     place.write("run/metrics.jsonl", "\u{0}\u{FFFD}<b>\n[]\n");
     let (_, markup) = page(&place, "run");
-    assert!(markup.text.contains("metrics.jsonl holds 2 lines, of which none can be read"));
+    assert!(markup.text.contains("2 lines of metrics.jsonl cannot be read"));
     fs::remove_file(place.path("run/metrics.jsonl")).unwrap();
     let (_, markup) = page(&place, "run");
     assert!(markup.text.contains("metrics.jsonl cannot be read"), "{}", markup.text);

@@ -135,7 +135,7 @@ fn what_is_left_out_is_measured() {
     let usual = json(&place.done("truncation run --steps 40 --batch-size 3 --json"));
     let steps: Vec<&Value> = usual["truncations"].as_array().unwrap().iter().collect();
     assert_eq!((steps.len(), &steps[1]["backward_steps"]), (2, &40.into()));
-    place.write("text.txt", "other words. ".repeat(700));
+    place.write("text.txt", "other words.\n".repeat(700));
     let other = place.run("truncation run --steps 40 --batch-size 3");
     assert!(other.stderr.contains("not those that the run was trained on"), "{}", other.stderr);
 

@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn cells_that_are_left_out_are_counted() {
+        let cell = |layer: usize| format!(r#"{{"layer":{layer},"lags":[0,1],"h":[1.0,0.5]}}"#);
+        let of = |cells: usize| {
+            let cells: Vec<String> = (0..cells).map(cell).collect();
+            let line = format!(r#"{{"event":"gradients","step":9,"cells":[{}]}}"#, cells.join(","));
+            section(&History::of(line.as_bytes())).unwrap().body
+        };
+        let five = of(5);
+        assert!(five.as_str().contains("2 cells below these 3 are in metrics.jsonl"), "{five:?}");
+        assert!(five.as_str().contains("Layer 4") && !five.as_str().contains("Layer 5"));
+        assert!(!of(3).as_str().contains("below these"));
+    }
+
+    #[test]
     fn lines_that_are_not_like_that_show_nothing() {
         for text in
             ["", "{\"event\":\"gradients\",\"step\":1,\"cells\":7}\n", "{\"event\":\"x\"}\n"]
