@@ -239,14 +239,16 @@ pub fn require_memory_for_steps<T: Task>(
     less: &str,
 ) -> Result<(), String> {
     let network = task.current().network();
-    let has_gates = network.cell.is_lstm() || network.cell == CellKind::Gru;
-    let tapes = match (exact, has_gates) {
-        (false, _) => 1,
-        (true, false) => 2,
-        // Kept are gates, and the h that is multiplied.
-        (true, true) => 4,
+    // A column of the two factors: what `weight_hh` makes, and the h that it multiplies.
+    let blocks = match network.cell {
+        cell if cell.is_lstm() => 5,
+        CellKind::Gru => 4,
+        _ => 2,
     };
-    let numbers = 5 * task.layout().count() as u128 + tapes * steps as u128 * network.tape();
+    let directions = if network.bidirectional { 2 } else { 1 };
+    let kept = blocks * directions * (network.num_layers as u128) * network.hidden_size as u128;
+    let of_step = if exact { 2 * (network.tape() + kept) } else { network.tape() };
+    let numbers = 5 * task.layout().count() as u128 + steps as u128 * of_step;
     require(numbers, |gigabytes| {
         format!(
             "gradients that go back through so many steps need at least {gigabytes:.1} GB of memory, \
