@@ -16,6 +16,9 @@ const MOST_POINTS: usize = 400;
 const NAMED: usize = 5;
 /// A norm that is so many times the median stands out.
 const BURST: f64 = 5.0;
+/// Of so many norms before it, and at least so many.
+const WINDOW: usize = 50;
+const FEWEST: usize = 8;
 
 /// The section; `learning` is that of the run, whose limits it names.
 pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<Section> {
@@ -69,29 +72,17 @@ pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<
         caption += " Dots: steps whose gradients were clipped.";
     }
     let body = figure(chart.html(), caption).with(largest_ones(history));
-    let mut said = lead(history, learning);
-    if !watched.is_empty() {
-        said.push(burst(&all));
-    }
-    Some(section.lead(said).body(body))
+    Some(section.lead(lead(history, learning)).body(body))
 }
 
-/// Where the largest of all norms is, if it stands out.
-fn burst(all: &[(f64, f64)]) -> Html {
-    let mut norms: Vec<f64> =
-        all.iter().map(|point| point.1).filter(|norm| norm.is_finite()).collect();
-    norms.sort_by(f64::total_cmp);
-    let Some(&most) = norms.last() else { return Html::new() };
-    let median = norms[(norms.len() - 1) / 2];
-    match all.iter().find(|point| point.1 == most) {
-        Some(&(step, _)) if most > BURST * median => paragraph(format!(
-            "Of all norms that are known the largest is that of step {}: {}, {} times their median.",
-            thousands(step as usize),
-            short(most),
-            thousands((most / median) as usize)
-        )),
-        _ => Html::new(),
-    }
+/// The first norm that stands out from the `WINDOW` before it, and how many times their median it
+/// is.
+fn first_burst(known: &[Known]) -> Option<(&Known, f64)> {
+    (FEWEST..known.len()).find_map(|at| {
+        let before = &known[at.saturating_sub(WINDOW)..at];
+        let times = known[at].norm / median(before.iter().map(|step| step.norm))?;
+        (times > BURST && times.is_finite()).then_some((&known[at], times))
+    })
 }
 
 /// A step whose norm is known.
@@ -124,12 +115,16 @@ fn known(history: &History) -> Vec<Known> {
     of_step.into_values().collect()
 }
 
-/// The median of the measured norms that are numbers.
-fn median(history: &History) -> Option<f64> {
-    let mut norms: Vec<f64> = history.steps.iter().map(|line| line.gradient_norm).collect();
-    norms.retain(|norm| norm.is_finite());
+/// The median of the norms that are numbers.
+fn median(norms: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut norms: Vec<f64> = norms.filter(|norm| norm.is_finite()).collect();
     norms.sort_by(f64::total_cmp);
     norms.get(norms.len().saturating_sub(1) / 2).copied()
+}
+
+/// The median of the measured norms that are numbers.
+fn measured_median(history: &History) -> Option<f64> {
+    median(history.steps.iter().map(|line| line.gradient_norm))
 }
 
 fn lead(history: &History, learning: Option<&Learning>) -> Html {
@@ -166,9 +161,10 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
     if let Some((_, Some(value))) = limits {
         said += &format!("Numbers of a gradient are kept within {value}. ");
     }
-    let most = known(history).into_iter().filter(|step| step.norm.is_finite());
+    let known = known(history);
+    let most = known.iter().filter(|step| step.norm.is_finite());
     let most = most.max_by(|a, b| a.norm.total_cmp(&b.norm));
-    if let (Some(most), Some(median)) = (most, median(history)) {
+    if let (Some(most), Some(median)) = (most, measured_median(history)) {
         let times = most.norm / median;
         said += &match times > BURST {
             true => format!(
@@ -184,6 +180,15 @@ fn lead(history: &History, learning: Option<&Learning>) -> Html {
                 short(median)
             ),
         };
+    }
+    if let Some((step, times)) = first_burst(&known) {
+        said += &format!(
+            " The first that stands out is that of step {}: {}, {} times the median of those just \
+             before.",
+            thousands(step.step as usize),
+            short(step.norm),
+            thousands(times as usize)
+        );
     }
     paragraph(said)
 }
@@ -205,7 +210,7 @@ fn largest_ones(history: &History) -> Html {
     };
     let size = |step: &Known| if step.norm.is_nan() { f64::INFINITY } else { step.norm };
     steps.sort_by(|a, b| size(b).total_cmp(&size(a)));
-    let median = median(history).unwrap_or(f64::NAN);
+    let median = measured_median(history).unwrap_or(f64::NAN);
     let rows = steps.into_iter().take(NAMED).map(|step| {
         vec![
             thousands(step.step as usize).into(),
@@ -287,16 +292,19 @@ mod tests {
     fn a_burst_between_measured_steps_is_seen_where_it_was_watched() {
         let watched = |step: u64, norm: f64| {
             let line = format!(
-                r#"{{"event":"gradients","step":{step},"gradient_norm":{norm},"cells":[]}}"#
+                r#"{{"event":"gradients","step":{step},"epoch":1,"gradient_norm":{norm},"cells":[]}}"#
             );
             serde_json::from_str(&line).unwrap()
         };
-        let others = vec![watched(50, 1.0), watched(60, 1.5), watched(73, 90.0)];
-        let seen = History { others, ..history(&[1.0, 1.1, 0.9]) };
+        let others = (51..100).map(|step| watched(step, if step < 73 { 1.5 } else { 90.0 }));
+        let seen = History { others: others.collect(), ..history(&[1.0, 1.1, 0.9]) };
         let section = section(&seen, None).unwrap();
         let lead = section.lead.as_str();
-        assert!(lead.contains("largest is that of step 73: 90.00, 90 times"), "{lead}");
+        assert!(lead.contains("The first that stands out is that of step 73: 90.00, 60"), "{lead}");
         assert!(section.body.as_str().contains("and each that was watched"), "{lead}");
+        // A start from large norms is no burst.
+        let falling: Vec<f64> = (1..40).map(|at| 40.0 / f64::from(at)).collect();
+        assert!(first_burst(&known(&history(&falling))).is_none());
     }
 
     #[test]
