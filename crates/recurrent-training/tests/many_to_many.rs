@@ -543,7 +543,10 @@ fn a_model_begins_as_it_was_asked_to() {
     let refused = |how, forget_bias| {
         gru.initialize::<f64>(&mut Generator::new(1, 0), how, forget_bias).unwrap_err().to_string()
     };
-    assert_eq!(refused(Initialization::Uniform, Some(1.0)), "a forget bias is for lstm");
+    assert_eq!(
+        refused(Initialization::Uniform, Some(1.0)),
+        "a forget bias is for lstm and layer-norm-lstm"
+    );
     let message = refused(Initialization::Identity, None);
     assert_eq!(message, "identity is for rnn-tanh, rnn-relu and rnn-identity");
 }

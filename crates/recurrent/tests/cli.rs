@@ -240,7 +240,7 @@ const REFUSED: &[(&str, i32, &str)] = &[
     ("TRAIN --out out --num-layers 0", 2, "number of layers must be at least 1"),
     ("TRAIN --out out --num-layers 1001", 2, "at most 1000"),
     (
-        "TRAIN --out out --cell layer-norm-lstm --hidden-size 1",
+        "train language-model --data text.txt --out out --cell layer-norm-lstm --hidden-size 1",
         2,
         "hidden size must be at least 2 for layer-norm-lstm",
     ),

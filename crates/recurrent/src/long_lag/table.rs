@@ -130,11 +130,16 @@ impl Row {
             }
             None => String::new(),
         };
+        // As it would be typed.
+        let rate = match self.learning_rate {
+            rate if (1e-5..1e5).contains(&rate) => rate.to_string(),
+            rate => format!("{rate:e}"),
+        };
         let cell = [
             &*self.cells,
             &self.hidden_size.to_string(),
             &self.batch_size.to_string(),
-            &self.learning_rate.to_string(),
+            &rate,
             &format!("{}/{}", self.solved, self.seeds),
             &sequences,
             &wrong,
@@ -149,7 +154,7 @@ impl Row {
 fn columns(cells: usize, line: [&str; 9]) -> String {
     let [name, units, batch, rate, solved, sequences, wrong, error, exploded] = line;
     let line = format!(
-        "{name:cells$}{units:>7}{batch:>7}{rate:>9}{solved:>9}  {sequences:32}  {wrong:16}  \
+        "{name:cells$}{units:>7} {batch:>6} {rate:>8} {solved:>8}  {sequences:32}  {wrong:16}  \
          {error:10}  {exploded}"
     );
     line.trim_end().to_owned()
