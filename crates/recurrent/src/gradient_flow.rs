@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::gradient_watch::WatchedGate;
 
 mod text;
-pub use text::{TooShort, gradient_flow, steps_to_follow};
+pub use text::{TooShort, beginnings, gradient_flow, steps_to_follow};
 
 mod examples;
 pub use examples::{

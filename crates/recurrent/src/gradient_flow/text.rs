@@ -7,7 +7,6 @@ use recurrent_kernels::{Compute, loss};
 use recurrent_topologies::{Direction, Lengths, ManyToMany, ManyToManyTape, Reading};
 
 use super::{Followed, LOSSES, LayerFlow, USUAL_LAG, add_jacobians, exact, shown_lags};
-use crate::tasks::language_model::documents::beginnings;
 
 /// A text that is too short, or has documents that are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +40,15 @@ struct Document {
     begin: usize,
     /// The steps whose losses are followed.
     losses: Range<usize>,
+}
+
+/// The steps of `tokens` before which a document begins, but for the first: its first token is the
+/// last one of the ending. None without an ending.
+pub fn beginnings(tokens: &[u32], ending: &[u32]) -> Vec<usize> {
+    match ending.is_empty() {
+        true => vec![],
+        false => (1..tokens.len()).filter(|&t| tokens[..=t].ends_with(ending)).collect(),
+    }
 }
 
 /// Chooses the first losses of a text that have `lag` steps of their own document before them, and
@@ -160,6 +168,14 @@ mod tests {
     };
 
     /// h_t = w h_{t-1} + x_t with one unit: each step back multiplies the gradient by w.
+    #[test]
+    fn a_document_begins_with_the_last_token_of_the_ending() {
+        assert_eq!(beginnings(&[7, 1, 2, 7, 7, 3, 7], &[7]), [3, 4, 6]);
+        assert_eq!(beginnings(&[7, 7, 1, 7, 7, 7, 2], &[7, 7]), [1, 4, 5]);
+        assert_eq!(beginnings(&[7, 7, 1], &[]), [0; 0]);
+        assert_eq!(beginnings(&[], &[7]), [0; 0]);
+    }
+
     #[test]
     fn a_single_identity_unit_has_the_powers_of_its_weight() {
         let model = ManyToManyConfig {

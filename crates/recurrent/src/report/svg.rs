@@ -26,18 +26,27 @@ pub fn charts(page: &str) -> Vec<(String, String)> {
     files
 }
 
-/// What of the page's style is of charts.
+/// What of the page's style is of charts. Programs that know no variables of styles are given the
+/// light colours: a browser takes the second of two values, they the first.
 fn style() -> String {
     let all = include_str!("style.css");
     let colours = all.split("* { box-sizing").next().unwrap_or_default();
+    let light = colours.split('}').next().unwrap_or_default();
     let classes = all.lines().filter(|line| {
         [".s-", ".dash", "svg polyline"].iter().any(|class| line.starts_with(class))
     });
-    let classes: Vec<&str> = classes.collect();
+    let mut classes = classes.collect::<Vec<&str>>().join("\n");
+    for entry in light.split(['{', ';']) {
+        let Some((name, value)) = entry.trim().split_once(": ") else { continue };
+        for what in ["stroke", "fill"] {
+            let variable = format!("{{ {what}: var({name});");
+            let both = format!("{{ {what}: {value}; {what}: var({name});");
+            classes = classes.replace(&variable, &both);
+        }
+    }
     format!(
-        "\n{colours}{}\nsvg {{ background: var(--paper); }}\ntext {{ font-family: system-ui, \
-         \"Liberation Sans\", sans-serif; }}\n",
-        classes.join("\n")
+        "\n{colours}{classes}\nsvg {{ background: var(--paper); }}\ntext {{ font-family: system-ui, \
+         \"Liberation Sans\", sans-serif; }}\n"
     )
 }
 
@@ -56,7 +65,13 @@ mod tests {
         assert!(
             file.contains("xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 9 9\"")
         );
-        for needed in ["--blue: #0a64ad", "prefers-color-scheme: dark", ".s-blue {", ".dash {"] {
+        for needed in [
+            "--blue: #0a64ad",
+            "prefers-color-scheme: dark",
+            ".s-blue { stroke: #0a64ad; stroke: var(--blue); } .f-blue { fill: #0a64ad; fill: var",
+            ".s-grid { stroke: #dde1e6; stroke: var(--rule); }",
+            ".dash {",
+        ] {
             assert!(file.contains(needed), "{needed}: {file}");
         }
         assert!(charts("").is_empty() && charts("<section id=\"").is_empty());

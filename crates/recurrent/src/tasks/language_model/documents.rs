@@ -65,15 +65,6 @@ pub fn require(text: &TokenText, ending: &[u32], written: &str) -> anyhow::Resul
     }
 }
 
-/// The steps of `tokens` before which a document begins, but for the first: its first token is the
-/// last one of the ending. None without an ending.
-pub fn beginnings(tokens: &[u32], ending: &[u32]) -> Vec<usize> {
-    match ending.is_empty() {
-        true => vec![],
-        false => (1..tokens.len()).filter(|&t| tokens[..=t].ends_with(ending)).collect(),
-    }
-}
-
 /// Tokens that are looked through at once.
 const SOME: usize = 1 << 16;
 
@@ -106,14 +97,6 @@ mod tests {
             let message = ending(wrong).unwrap_err().to_string();
             assert!(message.contains(part), "{wrong}: {message}");
         }
-    }
-
-    #[test]
-    fn a_document_begins_with_the_last_token_of_the_ending() {
-        assert_eq!(beginnings(&[7, 1, 2, 7, 7, 3, 7], &[7]), [3, 4, 6]);
-        assert_eq!(beginnings(&[7, 7, 1, 7, 7, 7, 2], &[7, 7]), [1, 4, 5]);
-        assert_eq!(beginnings(&[7, 7, 1], &[]), [0; 0]);
-        assert_eq!(beginnings(&[], &[7]), [0; 0]);
     }
 
     #[test]

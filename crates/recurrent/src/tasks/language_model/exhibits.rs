@@ -6,8 +6,8 @@ use recurrent_kernels::Compute;
 use recurrent_topologies::{Lengths, ManyToManyTape, Reading, Sampler, Sampling};
 
 use super::LanguageModel;
-use super::documents::beginnings;
 use crate::data::TokenText;
+use crate::gradient_flow::beginnings;
 use crate::report::{self, Exhibits, Inside, Section, Watch};
 use crate::tasks::{Parts, TaskSettings};
 
