@@ -52,6 +52,9 @@ fn a_killed_run_resumes_to_the_same_bytes_whatever_it_learns_by() {
         ("0.2", "--optimizer adam --schedule plateau --plateau-patience 0 --decay 0.7", "drops"),
         ("16", "--optimizer nt-asgd --average-after 0", "average of all"),
         ("0.1", "--clip-norm 1 --patience 6", ""),
+        ("0.01", "--zoneout 0.1 --zoneout-cell 0.2 --weight-dropout 0.2 --variational", ""),
+        ("0.01", "--cell layer-norm-lstm --zoneout-cell 0.1", ""),
+        ("0.01", "--cell rnn-tanh --regularize-gradients 0.1 --backward-steps 24", ""),
     ] {
         let place = Place::new();
         let train = train(rate, &format!("{options} --dropout 0.3 --num-layers 2 --epochs 8"));
