@@ -13,9 +13,10 @@
 //! u_t = 2 (|v_t| / |d_a_t| - 1) / |d_a_t|  f'(a_{t-1}) v_t / |v_t|
 //! d_W_hh += lambda sum over t of d_a_t u_t^T
 //! ```
-//! The sum is over the steps of a sequence that have one before them, and the mean over the sequences
-//! of a batch, like that of a loss. A step whose |d_a_t| is below 1e-30 is left out: 0 has no direction,
-//! and of less than that f32 does not hold the inverse and what W_hh makes of it.
+//! The sum is over the steps of a sequence that have one before them (in a window that reads steps
+//! again, all steps that its gradients go back through), and the mean over the sequences of a batch,
+//! like that of a loss. A step whose |d_a_t| is below 1e-30 is left out: 0 has no direction, and of
+//! less than that f32 does not hold the inverse and what W_hh makes of it.
 
 use recurrent_cells::Cell;
 use recurrent_kernels::{Columns, Matrix, Real};

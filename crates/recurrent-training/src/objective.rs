@@ -287,6 +287,59 @@ impl<T: Real> Objective<T> for ManyToManyObjective<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Windows;
+    use recurrent_cells::CellKind;
+    use recurrent_cells::initialize::Initialization;
+    use recurrent_kernels::random::Generator;
+    use recurrent_topologies::{
+        InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
+    };
+
+    /// So many classes that their logits are made in two pieces.
+    #[test]
+    fn a_large_vocabulary_is_learnt_as_a_small_one() {
+        const CLASSES: usize = 40_000;
+        let encoding = TokenEncoding::Embedding(2);
+        let config = ManyToManyConfig {
+            input: InputConfig::Tokens { vocabulary_size: CLASSES, encoding },
+            stack: StackConfig {
+                cell: CellKind::RnnTanh,
+                hidden_size: 2,
+                num_layers: 1,
+                bidirectional: false,
+                dropout: 0.0,
+                regularization: Regularization::NONE,
+            },
+            output_size: CLASSES,
+        };
+        let (model, mut generator) = (config.build().unwrap(), Generator::new(1, 0));
+        let parameters: Parameters<f32> =
+            model.initialize(&mut generator, Initialization::Uniform, None).unwrap();
+        let text: Vec<u32> = (0..641).map(|_| generator.below(CLASSES as u64) as u32).collect();
+        let window = Windows::new(&text, 8, 80).get(0);
+        let (together, columns) = (columns_together(CLASSES), window.tokens.len());
+        assert!(together < columns, "{columns} columns are one piece");
+
+        let compute = Compute::sequential();
+        let (mut tape, mut expected) = (ManyToManyTape::default(), parameters.zeros_like());
+        let (state, reading) = (model.zero_state(8), Reading::Tokens(&window.tokens));
+        let mut recorded =
+            model.forward(&compute, &parameters, reading, &state, &window.lengths, None, &mut tape);
+        let (scale, mut losses) = (1.0 / columns as f32, vec![0.0; columns]);
+        let logits = recorded.logits_mut();
+        loss::softmax_cross_entropy(&compute, logits, &window.targets, scale, &mut losses);
+        model.backward(recorded, &compute, &parameters, &mut expected, &());
+
+        let mut objective = ManyToManyObjective::new(model, 8, 0);
+        let mut gradients = parameters.zeros_like();
+        let said = objective.gradients(&compute, &parameters, &window, 0, &mut gradients, &());
+        assert_eq!(said, Loss { sum: losses.iter().sum(), count: columns });
+        assert_eq!(objective.evaluate(&compute, &parameters, &window), said);
+        let most = expected.as_slice().iter().fold(0.0, |most: f32, number| most.max(number.abs()));
+        for (number, expected) in gradients.as_slice().iter().zip(expected.as_slice()) {
+            assert!((number - expected).abs() <= 1e-5 * most, "{number} and not {expected}");
+        }
+    }
 
     #[test]
     fn steps_have_masks_of_their_own_as_long_as_windows_allow() {
