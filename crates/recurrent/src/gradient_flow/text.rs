@@ -167,7 +167,6 @@ mod tests {
         InputConfig, ManyToManyConfig, Regularization, StackConfig, TokenEncoding,
     };
 
-    /// h_t = w h_{t-1} + x_t with one unit: each step back multiplies the gradient by w.
     #[test]
     fn a_document_begins_with_the_last_token_of_the_ending() {
         assert_eq!(beginnings(&[7, 1, 2, 7, 7, 3, 7], &[7]), [3, 4, 6]);
@@ -176,6 +175,7 @@ mod tests {
         assert_eq!(beginnings(&[], &[7]), [0; 0]);
     }
 
+    /// h_t = w h_{t-1} + x_t with one unit: each step back multiplies the gradient by w.
     #[test]
     fn a_single_identity_unit_has_the_powers_of_its_weight() {
         let model = ManyToManyConfig {

@@ -6,14 +6,12 @@ use super::chart::{Axis, Chart, Line, Stroke, Tone};
 use super::history::{Failure, History, LastStep};
 use super::html::{Html, capital, figure, note, paragraph, table};
 use super::numbers::{count, short};
+use super::steps::{BURST, FEWEST, median};
 use super::watched::{Watched, watched};
 use crate::run::thousands;
 
 /// So many of the last steps are named one by one.
 const NAMED: usize = 6;
-/// A norm that is so many times the median stands out; among fewer steps there is no telling.
-const BURST: f64 = 5.0;
-const FEWEST: usize = 8;
 
 /// The section; none where the run did not end by itself. `newest` is the step of the newest
 /// checkpoint.
@@ -76,9 +74,8 @@ fn lead(failure: &Failure, newest: Option<u64>) -> Html {
 /// median it was.
 fn began(before: &[LastStep]) -> Option<(&LastStep, f64)> {
     let times = |at: usize| {
-        let mut norms: Vec<f64> = before[..at].iter().map(|step| step.gradient_norm).collect();
-        norms.sort_by(f64::total_cmp);
-        before[at].gradient_norm / norms[(norms.len() - 1) / 2]
+        let usual = median(before[..at].iter().map(|step| step.gradient_norm));
+        before[at].gradient_norm / usual.unwrap_or(f64::NAN)
     };
     let bursts = (FEWEST..before.len()).rev().take_while(|&at| times(at) > BURST);
     bursts.last().map(|at| (&before[at], times(at)))
@@ -166,7 +163,7 @@ fn lags(watched: &Watched) -> Html {
                 let a_step = libm::pow(far.1 / near.1, 1.0 / (far.0 - near.0));
                 said += &format!(
                     "layer {}{}: {} at lag {}, {} at lag {}, a factor of {} a step. ",
-                    cell.layer + 1,
+                    cell.layer,
                     if cell.reverse { " backwards" } else { "" },
                     short(near.1),
                     near.0,
@@ -175,7 +172,7 @@ fn lags(watched: &Watched) -> Html {
                     short(a_step)
                 );
             }
-            Line { name: format!("layer {}", cell.layer + 1), tone, stroke: Stroke::Solid, points }
+            Line { name: format!("layer {}", cell.layer), tone, stroke: Stroke::Solid, points }
         })
         .collect();
     let chart = Chart {

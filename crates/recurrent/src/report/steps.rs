@@ -15,10 +15,11 @@ const MOST_POINTS: usize = 400;
 /// So many of the largest norms are named.
 const NAMED: usize = 5;
 /// A norm that is so many times the median stands out.
-const BURST: f64 = 5.0;
-/// Of so many norms before it, and at least so many.
+pub(super) const BURST: f64 = 5.0;
+/// Of so many norms before it.
 const WINDOW: usize = 50;
-const FEWEST: usize = 8;
+/// Among fewer norms nothing stands out.
+pub(super) const FEWEST: usize = 8;
 
 /// The section; `learning` is that of the run, whose limits it names.
 pub(super) fn section(history: &History, learning: Option<&Learning>) -> Option<Section> {
@@ -116,7 +117,7 @@ fn known(history: &History) -> Vec<Known> {
 }
 
 /// The median of the norms that are numbers.
-fn median(norms: impl Iterator<Item = f64>) -> Option<f64> {
+pub(super) fn median(norms: impl Iterator<Item = f64>) -> Option<f64> {
     let mut norms: Vec<f64> = norms.filter(|norm| norm.is_finite()).collect();
     norms.sort_by(f64::total_cmp);
     norms.get(norms.len().saturating_sub(1) / 2).copied()
