@@ -1,5 +1,7 @@
 //! A stack that runs whole batches, again and again, with weights that stay.
 
+use std::ops::Deref;
+
 use recurrent_cells::{Cell, Parameters};
 use recurrent_kernels::{Compute, Real};
 
@@ -28,7 +30,8 @@ impl<T: Real, C: Cell> StackInference<T, C> {
         StackInference { compute: compute.clone(), stack, tape, begin }
     }
 
-    /// Takes a whole batch from `initial` on and gives h at every step and the final state.
+    /// Takes a whole batch from `initial` on and gives h at every step and the final state, but no
+    /// way back: the gates are forgotten on the way.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -38,7 +41,7 @@ impl<T: Real, C: Cell> StackInference<T, C> {
         input: Input<'_, T>,
         initial: &State<T>,
         lengths: &Lengths,
-    ) -> Recorded<'_, T> {
+    ) -> Inferred<'_, T> {
         let StackInference { compute, stack, tape, begin } = self;
         stack.check_input(input, lengths.columns());
         let zoneout = stack.zoneout(0, None).is_some();
@@ -56,6 +59,16 @@ impl<T: Real, C: Cell> StackInference<T, C> {
         for index in 0..stack.layers.len() {
             stack.layer_forward(compute, index, input, 0..lengths.steps(), tape);
         }
-        Recorded { tape }
+        Inferred(Recorded { tape })
+    }
+}
+
+/// What came of a batch: all that a [`Recorded`] tells. It cannot be turned round.
+pub struct Inferred<'t, T>(Recorded<'t, T>);
+
+impl<'t, T> Deref for Inferred<'t, T> {
+    type Target = Recorded<'t, T>;
+    fn deref(&self) -> &Recorded<'t, T> {
+        &self.0
     }
 }

@@ -28,7 +28,7 @@ use crate::zoneout::Zoneout;
 use crate::{Direction, LayerState, Lengths, Observation, Probe, Undone};
 
 /// Fewer sequences than this are not worth a thread of their own.
-const LEAST_SEQUENCES: usize = 4;
+pub(crate) const LEAST_SEQUENCES: usize = 4;
 
 /// What the first layer reads, one column for each column of the batch.
 #[derive(Clone, Copy)]
@@ -144,7 +144,7 @@ impl<T: Real> DirectionTape<T> {
         rows: Range<usize>,
         steps: Range<usize>,
     ) {
-        let Pass { compute, cell, lengths, initial, direction, zoneout } = pass;
+        let Pass { compute, lengths, direction, .. } = pass;
         let offsets = lengths.offsets();
         let (packed, afresh) = (&self.packed, &self.afresh);
         let panels = (
@@ -154,37 +154,9 @@ impl<T: Real> DirectionTape<T> {
             PanelsMut::new(&mut self.candidate, offsets),
         );
         compute.split(panels, LEAST_SEQUENCES, &|(mut gates, mut h, mut c, mut candidate)| {
-            let first = gates.sequences().start;
             direction.for_steps(steps.clone(), |t| {
-                let places = first..first + gates.panel(t).columns();
-                direction.for_segments(lengths, t, places, |places, before| {
-                    let own = places.start - first..places.end - first;
-                    let tape = gates.panel(t).columns_range(own.clone());
-                    let candidate = candidate.panel(t).columns_range(own.clone());
-                    let sequences = &lengths.order()[places.clone()];
-                    let step = |previous, mut h: ColumnsMut<'_, T>, mut c: ColumnsMut<'_, T>| {
-                        packed.forward(compute, cell, tape, previous, h.reborrow(), c.reborrow());
-                        if let Some(zoneout) = zoneout {
-                            zoneout.forward(t, sequences, previous, (h, c), candidate);
-                        }
-                    };
-                    if let Before::Panel(panel) = before {
-                        let (h_previous, h) = h.two_panels(panel, t);
-                        let (c_previous, c) = c.two_panels(panel, t);
-                        let h_previous = h_previous.rows_range(rows.clone());
-                        let previous = StateRef {
-                            h: h_previous.as_ref().columns_range(own.clone()),
-                            c: c_previous.as_ref().columns_range(own.clone()),
-                        };
-                        let h = h.rows_range(rows.clone()).columns_range(own.clone());
-                        step(previous, h, c.columns_range(own));
-                    } else {
-                        let given = if before == Before::Initial { initial } else { afresh };
-                        let h = h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
-                        let c = c.panel(t).columns_range(own);
-                        step(state_at(given, places), h, c);
-                    }
-                });
+                let made = (&mut h, &mut c, &mut candidate);
+                take_step(pass, (packed, afresh), rows.clone(), t, gates.panel(t), made);
             });
         });
     }
@@ -459,6 +431,49 @@ impl<T: Real> DirectionTape<T> {
             level.run(Scatter { d_table, own, tokens, d_rows });
         });
     }
+}
+
+/// Takes step `t` of some sequences, whose input products are in `gates`; writes h, c and the
+/// candidates for c. `rows` of the layer's h belong to this direction.
+pub(crate) fn take_step<T: Real, C: Cell>(
+    pass: Pass<'_, T, C>,
+    (packed, afresh): (&PackedCell<T>, &LayerState<T>),
+    rows: Range<usize>,
+    t: usize,
+    mut gates: ColumnsMut<'_, T>,
+    (h, c, candidate): (&mut PanelsMut<'_, T>, &mut PanelsMut<'_, T>, &mut PanelsMut<'_, T>),
+) {
+    let Pass { compute, cell, lengths, initial, direction, zoneout } = pass;
+    let first = h.sequences().start;
+    let places = first..first + gates.columns();
+    direction.for_segments(lengths, t, places, |places, before| {
+        let own = places.start - first..places.end - first;
+        let tape = gates.reborrow().columns_range(own.clone());
+        let candidate = candidate.panel(t).columns_range(own.clone());
+        let sequences = &lengths.order()[places.clone()];
+        let step = |previous, mut h: ColumnsMut<'_, T>, mut c: ColumnsMut<'_, T>| {
+            packed.forward(compute, cell, tape, previous, h.reborrow(), c.reborrow());
+            if let Some(zoneout) = zoneout {
+                zoneout.forward(t, sequences, previous, (h, c), candidate);
+            }
+        };
+        if let Before::Panel(panel) = before {
+            let (h_previous, h) = h.two_panels(panel, t);
+            let (c_previous, c) = c.two_panels(panel, t);
+            let h_previous = h_previous.rows_range(rows.clone());
+            let previous = StateRef {
+                h: h_previous.as_ref().columns_range(own.clone()),
+                c: c_previous.as_ref().columns_range(own.clone()),
+            };
+            let h = h.rows_range(rows.clone()).columns_range(own.clone());
+            step(previous, h, c.columns_range(own));
+        } else {
+            let given = if before == Before::Initial { initial } else { afresh };
+            let h = h.panel(t).rows_range(rows.clone()).columns_range(own.clone());
+            let c = c.panel(t).columns_range(own);
+            step(state_at(given, places), h, c);
+        }
+    });
 }
 
 /// Some columns of a block, and the block that belongs to them.

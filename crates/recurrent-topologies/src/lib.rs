@@ -51,6 +51,8 @@ pub use tape::{Recorded, Tape, Turned};
 mod stack;
 pub use stack::{InputSlots, Stack, StackOptions};
 
+mod near;
+
 mod unroll;
 pub use unroll::Noise;
 
@@ -68,7 +70,7 @@ mod stream;
 pub use stream::StackStream;
 
 mod inference;
-pub use inference::StackInference;
+pub use inference::{Inferred, StackInference};
 
 mod config;
 pub use config::{ConfigError, InputConfig, StackConfig, TokenEncoding};

@@ -28,8 +28,11 @@ pub(crate) struct DirectionTape<T> {
     pub(crate) direction: Direction,
     /// The layer's buffers and packed weights are made for cells like this.
     pub(crate) plan: CellPlan,
-    /// Tape rows x N: pre-activations, then what backward needs, then gradients.
+    /// Tape rows x N: pre-activations, then what backward needs, then gradients. In inference those
+    /// of a few steps, and without meaning after the pass.
     pub(crate) gates: Matrix<T>,
+    /// The input of a few steps, where several threads run inference.
+    pub(crate) near_x: Matrix<T>,
     pub(crate) c: Matrix<T>,
     /// c before zoneout, where there is zoneout; else without rows.
     pub(crate) candidate: Matrix<T>,
@@ -62,6 +65,8 @@ pub struct Tape<T> {
     pub(crate) lengths: Lengths,
     /// What decided the dropout masks, so that backward uses the same.
     pub(crate) noise: Option<Noise>,
+    /// The gates of all steps are there after a pass.
+    pub(crate) keeps_gates: bool,
     /// Some of the last layer's h is dropped on its way up.
     pub(crate) drops_output: bool,
     /// What is left of it, and the gradient of that; of no meaning where nothing is dropped.
@@ -84,6 +89,7 @@ impl<T: Real> Default for Tape<T> {
             initial: State { layers: Vec::new(), directions: 1 },
             lengths: Lengths::equal(1, 1),
             noise: None,
+            keeps_gates: false,
             drops_output: false,
             output: Matrix::zeros(0, 0),
             d_output: Matrix::zeros(0, 0),
@@ -133,8 +139,8 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// Makes room for a batch through `layers`, which have one cell for each direction, and copies
-    /// its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
+    /// Makes room for a batch through `layers`, which have one cell for each direction, but for its
+    /// gates, and copies its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
     #[track_caller]
     pub(crate) fn prepare<C: Cell>(
         &mut self,
@@ -168,6 +174,15 @@ impl<T: Real> Tape<T> {
             select(&mut target.c, &source.c, lengths.order());
         }
     }
+
+    /// Makes room for the gates of all steps, which backward needs.
+    pub(crate) fn keep_gates(&mut self) {
+        self.keeps_gates = true;
+        let columns = self.lengths.columns();
+        for direction in self.directions_mut() {
+            direction.gates.resize(direction.plan.shape.tape_rows, columns);
+        }
+    }
 }
 
 impl<T: Real> LayerTape<T> {
@@ -191,7 +206,6 @@ impl<T: Real> LayerTape<T> {
         for direction in &mut self.directions {
             let shape = direction.plan.shape;
             rows += shape.hidden_size;
-            direction.gates.resize(shape.tape_rows, lengths.columns());
             direction.c.resize(shape.cell_size, lengths.columns());
             let rows = if zoneout { shape.cell_size } else { 0 };
             direction.candidate.resize(rows, lengths.columns());
@@ -229,6 +243,7 @@ impl<T: Real> DirectionTape<T> {
             direction: *direction,
             plan: plan.clone(),
             gates: empty(),
+            near_x: empty(),
             c: empty(),
             candidate: empty(),
             d_c_kept: empty(),

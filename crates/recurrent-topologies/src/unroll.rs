@@ -6,6 +6,7 @@ use recurrent_cells::{Cell, Parameters};
 use recurrent_kernels::{Accum, ColumnsMut, Compute, Matrix, Real};
 
 use crate::layer::{Pass, input_product};
+use crate::near::NEAR_COLUMNS;
 use crate::regularization::Masks;
 use crate::stack::StackCell;
 use crate::tape::{LayerTape, Turned};
@@ -34,11 +35,6 @@ impl Noise {
         Noise { first_step: self.first_step.wrapping_add(1 << 23), ..self }
     }
 }
-
-/// Columns whose input products one thread makes together, right before their steps: so many that
-/// the weights are worth reading once more, so few that the products are still in a near cache when
-/// the steps read them. Several threads make those of all steps first, to wait for one another once.
-const NEAR_COLUMNS: usize = 128;
 
 impl<C: Cell> Stack<C> {
     /// Gets ready for a batch: the step-by-step way, for inputs that depend on earlier outputs.
@@ -99,6 +95,7 @@ impl<C: Cell> Stack<C> {
     ) {
         let zoneout = self.zoneout(0, noise).is_some();
         tape.prepare(&self.layers, lengths, initial, noise, zoneout);
+        tape.keep_gates();
         tape.drops_output = self.masks_above(noise).is_some();
         if tape.drops_output {
             tape.output.resize(self.output_size(), lengths.columns());
@@ -147,7 +144,7 @@ impl<C: Cell> Stack<C> {
         steps: Range<usize>,
         tape: &mut Tape<T>,
     ) {
-        let Tape { layers, initial, lengths, noise, output, .. } = tape;
+        let Tape { layers, initial, lengths, noise, output, keeps_gates, .. } = tape;
         let columns = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];
         let (below, rest) = layers.split_at_mut(index);
         let LayerTape { x, h, directions, .. } = &mut rest[0];
@@ -175,6 +172,11 @@ impl<C: Cell> Stack<C> {
             let (direction, rows) = (cell.direction, own.rows(at));
             let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
             let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
+            if !*keeps_gates {
+                own.forward_near(pass, input, at, h, rows);
+                continue;
+            }
+            // Several threads make the products of all steps first, to wait for one another once.
             let together = if compute.threads() == 1 { NEAR_COLUMNS } else { usize::MAX };
             direction.for_groups(lengths, steps.clone(), together, |steps| {
                 let group = lengths.offsets()[steps.start]..lengths.offsets()[steps.end];

@@ -72,11 +72,19 @@ proptest! {
 /// Batch after batch has the bits of [`Stack::run`], with the parameters of the beginning.
 #[test]
 fn weights_that_are_packed_once_give_the_bits_of_a_run() {
+    // Long enough that there is no room for all steps together, and, of the larger ones, so that
+    // several threads have many columns at a step, few, and both.
+    let ragged: Vec<usize> = (0..14).map(|sequence| 1 + 37 * sequence % 70).collect();
+    let uneven: Vec<usize> = (0..60).map(|sequence| 1 + 3 * (sequence % 7)).collect();
     let batches = [
         Lengths::new(&[3, 1, 7]),
         Lengths::equal(4, 80),
         Lengths::new(&[4, 6]).with_resets(&[(0, 2), (1, 1), (1, 5)]),
         Lengths::new(&[5]),
+        Lengths::new(&ragged).with_resets(&[(0, 0), (4, 3), (13, 20)]),
+        Lengths::equal(60, 9),
+        Lengths::new(&uneven),
+        Lengths::new(&[300]),
     ];
     for cell in CellKind::ALL {
         for directions in [Directions::Forward, Directions::Reverse, Directions::Both] {
@@ -97,18 +105,36 @@ fn weights_that_are_packed_once_give_the_bits_of_a_run() {
                 let mut inference = StackInference::new(&compute, &stack, &changed);
                 changed.as_mut_slice().fill(f32::NAN);
                 for lengths in &batches {
-                    let x = Matrix::from_fn(INPUTS, lengths.columns(), |_, _| generator.normal());
-                    let (x, mut tape) = (Input::Columns(x.as_ref()), Tape::new());
+                    let columns = lengths.columns();
+                    let mut draw = |rows, columns| {
+                        Matrix::from_fn(rows, columns, |_, _| generator.normal::<f32>())
+                    };
+                    let (x, rows) = (draw(INPUTS, columns), stack.cells().next().unwrap().1);
+                    let rows = parameters.get(rows.weight_ih).rows();
+                    let (table, reverse) = (draw(rows, 4), draw(rows, 4));
+                    let reverse = (directions == Directions::Both).then(|| reverse.as_ref());
+                    let tokens: Vec<u32> = (0..columns as u32).map(|at| at * at % 7 % 4).collect();
+                    let table = Input::Table { table: table.as_ref(), reverse, tokens: &tokens };
                     let initial = stack.initial_state(&parameters, lengths.batch());
-                    let expected =
-                        stack.run(&compute, &parameters, x, &initial, lengths, None, &mut tape);
-                    let given = inference.run(x, &initial, lengths);
-                    let mut states = [initial.clone(), initial.clone()];
-                    given.final_state(&mut states[0]);
-                    expected.final_state(&mut states[1]);
-                    assert!(states[0] == states[1], "{cell:?} {directions:?}");
-                    for j in 0..lengths.columns() {
-                        assert_eq!(given.output().column(j), expected.output().column(j));
+                    for input in [Input::Columns(x.as_ref()), table] {
+                        let mut tape = Tape::new();
+                        let expected = stack.run(
+                            &compute,
+                            &parameters,
+                            input,
+                            &initial,
+                            lengths,
+                            None,
+                            &mut tape,
+                        );
+                        let given = inference.run(input, &initial, lengths);
+                        let mut states = [initial.clone(), initial.clone()];
+                        given.final_state(&mut states[0]);
+                        expected.final_state(&mut states[1]);
+                        assert!(states[0] == states[1], "{cell:?} {directions:?}");
+                        for j in 0..columns {
+                            assert_eq!(given.output().column(j), expected.output().column(j));
+                        }
                     }
                 }
                 changed = parameters.clone();
