@@ -36,6 +36,8 @@ Commands:
                interpreter that has them
   bench --stream
                how long a single step takes, and how long at worst
+  bench --roofline
+               what the processor allows one thread, and how near to it the layers come
   bench --cost FILE.svg [--threads N]
                draws what a training pass costs by the real tokens of its batch
   help         this text

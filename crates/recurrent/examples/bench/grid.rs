@@ -13,7 +13,7 @@ use crate::layer::{Mode, Shape, Work, work};
 use crate::peers::Peer;
 
 /// Batch, steps, input and hidden size.
-const SIZES: [(usize, usize, usize, usize); 13] = [
+pub(crate) const SIZES: [(usize, usize, usize, usize); 13] = [
     (1, 1, 64, 64),
     (1, 1, 64, 512),
     (1, 64, 32, 32),
@@ -28,7 +28,7 @@ const SIZES: [(usize, usize, usize, usize); 13] = [
     (128, 64, 128, 128),
     (64, 128, 1024, 1024),
 ];
-const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
+pub(crate) const CELLS: [&str; 3] = ["lstm", "gru", "rnn"];
 /// The same of whole models: those that learn, and those that write so many characters.
 const LEARNERS: [(usize, usize, usize, usize); 2] = [(32, 64, 128, 128), (32, 64, 512, 512)];
 const WRITERS: [(usize, usize, usize, usize); 2] = [(1, 500, 128, 128), (1, 500, 512, 512)];
@@ -193,7 +193,8 @@ impl Contender {
     }
 }
 
-fn median(seconds: &mut [f64]) -> f64 {
+/// Of an odd number of times; sorts them.
+pub(crate) fn median(seconds: &mut [f64]) -> f64 {
     seconds.sort_by(f64::total_cmp);
     seconds[seconds.len() / 2]
 }
@@ -260,7 +261,7 @@ impl Row<'_> {
     }
 }
 
-fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.2} us", s * 1e6),
         s if s < 1.0 => format!("{:.3} ms", s * 1e3),

@@ -4,6 +4,7 @@
 //! cargo xtask bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] [--peers PYTHON]
 //!                   [--processor-time]
 //! cargo xtask bench --stream
+//! cargo xtask bench --roofline
 //! cargo xtask bench --cost FILE.svg [--threads N]
 //! ```
 //!
@@ -22,8 +23,9 @@
 //! With `--processor-time` (one thread, on Linux) the time in which others use the processor does
 //! not count, in no program.
 //!
-//! `--stream` times every single step of a stream and says how long it takes at worst. `--cost`
-//! draws what a training pass costs by the real tokens of its batch.
+//! `--stream` times every single step of a stream and says how long it takes at worst. `--roofline`
+//! measures what the processor allows one thread, and how near to it layers come. `--cost` draws
+//! what a training pass costs by the real tokens of its batch.
 //!
 //! All programs read the same sizes from memory of their own and get the gradient of the output
 //! given. In inference the weights may be prepared beforehand, as ONNX Runtime does; in training
@@ -37,6 +39,7 @@ mod grid;
 mod layer;
 mod model;
 mod peers;
+mod roofline;
 mod stream;
 
 use std::path::PathBuf;
@@ -52,6 +55,8 @@ pub(crate) struct Arguments {
     model: bool,
     /// Single steps instead of rows.
     stream: bool,
+    /// What the processor allows, instead of rows.
+    roofline: bool,
     /// A picture instead of rows: where it goes.
     cost: Option<PathBuf>,
     /// Only rows whose names hold this.
@@ -63,7 +68,7 @@ pub(crate) struct Arguments {
 }
 
 const USAGE: &str = "usage: bench [--threads N] [--json] [--quick] [--model] [--filter TEXT] \
-    [--peers PYTHON] [--processor-time]\n       bench --stream\n       bench --cost FILE.svg [--threads N]";
+    [--peers PYTHON] [--processor-time]\n       bench --stream\n       bench --roofline\n       bench --cost FILE.svg [--threads N]";
 
 fn parse(arguments: &[String]) -> Result<Arguments, String> {
     let mut parsed = Arguments {
@@ -72,6 +77,7 @@ fn parse(arguments: &[String]) -> Result<Arguments, String> {
         quick: false,
         model: false,
         stream: false,
+        roofline: false,
         cost: None,
         filter: String::new(),
         peers: None,
@@ -94,6 +100,7 @@ fn parse(arguments: &[String]) -> Result<Arguments, String> {
             "--quick" => parsed.quick = true,
             "--model" => parsed.model = true,
             "--stream" => parsed.stream = true,
+            "--roofline" => parsed.roofline = true,
             "--cost" => parsed.cost = Some(value()?.into()),
             "--filter" => parsed.filter = value()?,
             "--peers" => parsed.peers = Some(value()?),
@@ -103,7 +110,7 @@ fn parse(arguments: &[String]) -> Result<Arguments, String> {
     if parsed.processor_time && parsed.threads != [1] {
         return Err("--processor-time is that of one thread: it needs --threads 1".to_owned());
     }
-    for (alone, with) in [("--stream", &[][..]), ("--cost", &["--threads"])] {
+    for (alone, with) in [("--stream", &[][..]), ("--roofline", &[]), ("--cost", &["--threads"])] {
         let other = |it: &&String| *it != alone && !with.contains(&it.as_str());
         if given.iter().any(|it| it == alone)
             && let Some(other) = given.iter().find(other)
@@ -125,6 +132,10 @@ fn main() -> ExitCode {
     let result = match &arguments.cost {
         Some(file) => cost::run(file, arguments.threads[0]),
         None if arguments.stream => stream::run(),
+        None if arguments.roofline => {
+            roofline::run();
+            Ok(())
+        }
         None => grid::run(&arguments),
     };
     match result {
