@@ -58,15 +58,19 @@ impl<T: Real> DirectionTape<T> {
         let Pass { compute, lengths, direction, .. } = pass;
         let (batch, offsets) = (lengths.batch(), lengths.offsets());
         let parts = compute.threads().min(batch / LEAST_SEQUENCES).max(1);
-        let each = (parts * NEAR_COLUMNS).div_ceil(batch).min(lengths.steps()).max(1);
-        self.gates.resize(self.plan.shape.tape_rows, batch * each);
+        // As much for every batch that is not larger, so that none of them needs new memory.
+        let columns = batch.max(parts * NEAR_COLUMNS);
+        let each = columns / batch;
+        self.gates.resize(self.plan.shape.tape_rows, columns);
         let x_rows = match input {
             Input::Columns(x) if parts > 1 => x.rows(),
             _ => 0,
         };
-        self.near_x.resize(x_rows, batch * each);
+        self.near_x.resize(x_rows, columns);
         let (packed, afresh) = (&self.packed, &self.afresh);
-        let room = Room { gates: self.gates.as_mut(), x: self.near_x.as_mut(), each };
+        let columns = 0..batch * each;
+        let gates = self.gates.as_mut().columns_range(columns.clone());
+        let room = Room { gates, x: self.near_x.as_mut().columns_range(columns), each };
         let panels = (
             PanelsMut::new(h, offsets),
             room,
