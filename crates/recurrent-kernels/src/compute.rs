@@ -94,6 +94,8 @@ impl Compute {
     }
 
     fn split_into<S: SplitColumns>(&self, item: S, pieces: usize, f: &(impl Fn(S) + Sync)) {
+        // A part whose columns are much work has more pieces to come than columns.
+        let pieces = pieces.min(item.width());
         if pieces <= 1 {
             return f(item);
         }
@@ -205,6 +207,22 @@ mod tests {
                 part.iter_mut().for_each(|count| *count += 1);
             });
             assert!(visits.iter().all(|&count| count == 1), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn one_sequence_that_is_most_of_the_work_goes_to_one_thread() {
+        // 32 sequences at the first step, and one at 999 more.
+        let offsets: Vec<usize> = (0..=1000).map(|t| if t == 0 { 0 } else { 31 + t }).collect();
+        for threads in 1..=9 {
+            let mut visits = crate::Matrix::<f32>::zeros(1, 1031);
+            let panels = PanelsMut::new(&mut visits, &offsets);
+            Compute::new(threads).unwrap().split(panels, 1, &|mut panels| {
+                for t in 0..panels.steps() {
+                    panels.panel(t).fill(1.0);
+                }
+            });
+            assert!(visits.as_slice().iter().all(|&count| count == 1.0), "{threads} threads");
         }
     }
 

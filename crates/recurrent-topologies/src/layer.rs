@@ -1,4 +1,5 @@
-//! One layer through time: the only loops over steps, forward and, underneath, backward.
+//! One layer through time: the step, the loop over steps forward and, underneath, backward. (What
+//! inference does differently stands in `near.rs`.)
 //!
 //! ```text
 //! forward, read downwards                     | backward, read upwards

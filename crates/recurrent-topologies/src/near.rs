@@ -3,7 +3,8 @@
 //! Backward needs the gates of all steps; without it nobody looks at them again. So there is room
 //! for those of a few steps alone: each thread makes the input's products of so many, takes the
 //! steps, and writes the next products over them. They are in a near cache when they are read, which
-//! those of a whole batch would have left, and threads wait for one another once, at the end.
+//! those of a whole batch would have left, and threads that have sequences of their own wait for one
+//! another once, at the end.
 
 use std::ops::Range;
 
@@ -20,27 +21,36 @@ use crate::{Direction, Lengths};
 pub(crate) const NEAR_COLUMNS: usize = 128;
 
 /// Columns of one step that are worth a product of their own; fewer are gathered first.
-const MANY: usize = 16;
+const LEAST_APART: usize = 16;
 
-/// Room for a few steps of some sequences: as many columns for each sequence.
+/// Room for a few steps of some sequences: a column for each sequence, and of `spare` columns what
+/// is its share by length. Threads have equal shares of the work, so of these, too.
 struct Room<'a, T> {
+    own: Own<'a>,
     gates: ColumnsMut<'a, T>,
     /// For the columns of the input, which several threads gather from all over the batch; else
     /// without rows.
     x: ColumnsMut<'a, T>,
-    /// Columns for each sequence.
-    each: usize,
+    spare: usize,
 }
 
 impl<T: Real> SplitColumns for Room<'_, T> {
     fn width(&self) -> usize {
-        self.gates.columns() / self.each
+        self.own.sequences.len()
     }
     fn split_columns(self, at: usize) -> (Self, Self) {
-        let each = self.each;
-        let (gates, other_gates) = self.gates.split_at_column(at * each);
-        let (x, other_x) = self.x.split_at_column(at * each);
-        (Room { gates, x, each }, Room { gates: other_gates, x: other_x, each })
+        let Room { own: Own { lengths, sequences }, gates, x, spare } = self;
+        let middle = sequences.start + at;
+        let share = |end: usize| {
+            let before = Own { lengths, sequences: 0..end };
+            end + spare * before.columns_of(&(0..lengths.steps())).len() / lengths.columns()
+        };
+        let columns = share(middle) - share(sequences.start);
+        let (gates, other_gates) = gates.split_at_column(columns);
+        let (x, other_x) = x.split_at_column(columns);
+        let (first, rest) = (sequences.start..middle, middle..sequences.end);
+        let part = |sequences, gates, x| Room { own: Own { lengths, sequences }, gates, x, spare };
+        (part(first, gates, x), part(rest, other_gates, other_x))
     }
 }
 
@@ -58,9 +68,10 @@ impl<T: Real> DirectionTape<T> {
         let Pass { compute, lengths, direction, .. } = pass;
         let (batch, offsets) = (lengths.batch(), lengths.offsets());
         let parts = compute.threads().min(batch / LEAST_SEQUENCES).max(1);
-        // As much for every batch that is not larger, so that none of them needs new memory.
-        let columns = batch.max(parts * NEAR_COLUMNS);
-        let each = columns / batch;
+        // Threads without sequences of their own share the products of others. A batch that is not
+        // larger gets no more, so that none of them needs new memory.
+        let spare = compute.threads() * NEAR_COLUMNS;
+        let (columns, together) = (batch + spare, spare / parts);
         self.gates.resize(self.plan.shape.tape_rows, columns);
         let x_rows = match input {
             Input::Columns(x) if parts > 1 => x.rows(),
@@ -68,9 +79,8 @@ impl<T: Real> DirectionTape<T> {
         };
         self.near_x.resize(x_rows, columns);
         let (packed, afresh) = (&self.packed, &self.afresh);
-        let columns = 0..batch * each;
-        let gates = self.gates.as_mut().columns_range(columns.clone());
-        let room = Room { gates, x: self.near_x.as_mut().columns_range(columns), each };
+        let own = Own { lengths, sequences: 0..batch };
+        let room = Room { own, gates: self.gates.as_mut(), x: self.near_x.as_mut(), spare };
         let panels = (
             PanelsMut::new(h, offsets),
             room,
@@ -79,18 +89,19 @@ impl<T: Real> DirectionTape<T> {
         );
         compute.split(panels, LEAST_SEQUENCES, &|(mut h, mut room, mut c, mut candidate)| {
             let own = Own { lengths, sequences: h.sequences() };
+            let most = room.gates.columns().min(together.max(own.sequences.len()));
             let mut left = 0..lengths.steps();
             while !left.is_empty() {
-                let group = own.group(direction, &mut left, room.gates.columns());
+                let group = own.next_group(direction, &mut left, most);
                 if own.sequences == (0..batch) {
-                    let gates = room.gates.reborrow().columns_range(own.room(&group));
+                    let gates = room.gates.reborrow().columns_range(own.columns_of(&group));
                     let given = input.columns_range(offsets[group.start]..offsets[group.end]);
                     input_product(packed, compute, gates, given, index);
                 } else {
-                    room.products_apart(packed, compute, &own, &group, input, index);
+                    room.products_apart(packed, compute, &group, input, index);
                 }
                 direction.for_steps(group.clone(), |t| {
-                    let gates = room.gates.reborrow().columns_range(own.room_of(&group, t));
+                    let gates = room.gates.reborrow().columns_range(own.columns_at(&group, t));
                     let made = (&mut h, &mut c, &mut candidate);
                     take_step(pass, (packed, afresh), rows.clone(), t, gates, made);
                 });
@@ -100,22 +111,23 @@ impl<T: Real> DirectionTape<T> {
 }
 
 impl<T: Real> Room<'_, T> {
-    /// [`input_product`] of columns that lie apart: those of `own` at the steps of a group.
+    /// [`input_product`] of columns that lie apart: those of its sequences at the steps of a group.
     fn products_apart(
         &mut self,
         packed: &PackedCell<T>,
         compute: &Compute,
-        own: &Own<'_>,
         group: &Range<usize>,
         input: Input<'_, T>,
         index: usize,
     ) {
-        let few = own.places(group.end - 1).len() < MANY;
+        let own = &self.own;
+        // Later steps have fewer columns.
+        let gathers = own.places(group.end - 1).len() < LEAST_APART;
         for t in group.clone() {
-            let (target, places) = (own.room_of(group, t), own.places(t));
+            let (target, places) = (own.columns_at(group, t), own.places(t));
             let first = own.lengths.offsets()[t];
             match input.columns_range(first + places.start..first + places.end) {
-                Input::Columns(x) if few => {
+                Input::Columns(x) if gathers => {
                     self.x.reborrow().columns_range(target).copy_from(x);
                 }
                 given => {
@@ -124,8 +136,8 @@ impl<T: Real> Room<'_, T> {
                 }
             }
         }
-        if let (Input::Columns(_), true) = (input, few) {
-            let all = own.room(group);
+        if let (Input::Columns(_), true) = (input, gathers) {
+            let all = own.columns_of(group);
             let gates = self.gates.reborrow().columns_range(all.clone());
             let x = Input::Columns(self.x.as_ref().columns_range(all));
             input_product(packed, compute, gates, x, index);
@@ -147,13 +159,18 @@ impl Own<'_> {
         self.sequences.start.min(width)..self.sequences.end.min(width)
     }
 
-    /// As many of the steps in `left` as have room in so many columns, from where `direction` goes
-    /// on; takes them out. It is at least one.
-    fn group(&self, direction: Direction, left: &mut Range<usize>, room: usize) -> Range<usize> {
+    /// Takes as many steps out of `left` as have at most so many columns together, from where
+    /// `direction` goes on: at least one, for no step has more columns than there are sequences.
+    fn next_group(
+        &self,
+        direction: Direction,
+        left: &mut Range<usize>,
+        most: usize,
+    ) -> Range<usize> {
         let mut columns = 0;
         let fits = |t: &usize| {
             columns += self.places(*t).len();
-            columns <= room
+            columns <= most
         };
         match direction {
             Direction::Forward => {
@@ -168,13 +185,13 @@ impl Own<'_> {
     }
 
     /// Where the columns of a group's steps are.
-    fn room(&self, group: &Range<usize>) -> Range<usize> {
+    fn columns_of(&self, group: &Range<usize>) -> Range<usize> {
         0..group.clone().map(|t| self.places(t).len()).sum()
     }
 
     /// Where those of its step `t` are.
-    fn room_of(&self, group: &Range<usize>, t: usize) -> Range<usize> {
-        let before = self.room(&(group.start..t)).end;
+    fn columns_at(&self, group: &Range<usize>, t: usize) -> Range<usize> {
+        let before = self.columns_of(&(group.start..t)).end;
         before..before + self.places(t).len()
     }
 }

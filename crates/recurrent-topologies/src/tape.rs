@@ -139,8 +139,8 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// Makes room for a batch through `layers`, which have one cell for each direction, but for its
-    /// gates, and copies its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
+    /// Makes room for all of a batch but its gates ([`keep_gates`](Self::keep_gates)) through
+    /// `layers`, which have one cell for each direction, and copies its initial state in sorted order. With `zoneout` the candidates for c are kept, too.
     #[track_caller]
     pub(crate) fn prepare<C: Cell>(
         &mut self,

@@ -173,6 +173,7 @@ impl<C: Cell> Stack<C> {
             let zoneout = self.zoneout(index * self.layers[index].len() + at, *noise);
             let pass = Pass { compute, cell: &cell.cell, lengths, initial, direction, zoneout };
             if !*keeps_gates {
+                debug_assert_eq!(steps, 0..lengths.steps(), "inference takes whole batches");
                 own.forward_near(pass, input, at, h, rows);
                 continue;
             }

@@ -85,6 +85,8 @@ fn weights_that_are_packed_once_give_the_bits_of_a_run() {
         Lengths::equal(60, 9),
         Lengths::new(&uneven),
         Lengths::new(&[300]),
+        // Most of the work is one sequence.
+        Lengths::new(&[&[300][..], &[1; 31]].concat()),
     ];
     for cell in CellKind::ALL {
         for directions in [Directions::Forward, Directions::Reverse, Directions::Both] {
@@ -100,7 +102,7 @@ fn weights_that_are_packed_once_give_the_bits_of_a_run() {
             let mut draw = || 0.2 * generator.normal::<f32>();
             parameters.as_mut_slice().iter_mut().for_each(|value| *value = draw());
             let mut changed = parameters.clone();
-            for threads in [1, 3] {
+            for threads in [1, 3, 8] {
                 let compute = Compute::new(threads).unwrap();
                 let mut inference = StackInference::new(&compute, &stack, &changed);
                 changed.as_mut_slice().fill(f32::NAN);
