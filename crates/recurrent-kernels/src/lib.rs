@@ -24,6 +24,7 @@ pub use elementwise::{Elementwise, ElementwiseWork, Vectors};
 mod columns;
 pub use columns::{Columns, ColumnsMut, Matrix};
 
+mod seat;
 mod workers;
 
 mod compute;

@@ -14,9 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
+use crate::seat::Seat;
+
 /// How often a thread looks before it sleeps: some 100 microseconds, about twice as long as it
 /// takes to be woken.
 const LOOKS: u32 = 5000;
+/// How often it looks before it says again where it runs: one or two microseconds.
+const LOOKS_IN_SEAT: u32 = 64;
 
 /// Nobody uses the worker. It looks for work, or sleeps.
 const FREE: u32 = 0;
@@ -54,6 +58,8 @@ struct Post {
     waits: AtomicBool,
     /// Who is to be woken when the work is done.
     caller: Mutex<Option<Thread>>,
+    /// Where the worker runs.
+    seat: Seat,
 }
 
 /// A function of one argument that lies on the caller's stack.
@@ -185,7 +191,10 @@ impl Given<'_> {
         }
         let post = self.post;
         let taken_back = post.state.compare_exchange(READY, CLAIMED, Acquire, Relaxed).is_ok();
-        if !taken_back {
+        if taken_back {
+            // It may wait for the processor on which its caller worked.
+            post.seat.rise();
+        } else {
             post.wait();
         }
         post.state.store(FREE, Release);
@@ -208,6 +217,7 @@ impl Post {
             asleep: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             caller: Mutex::new(None),
+            seat: Seat::new(),
         }
     }
 
@@ -219,6 +229,7 @@ impl Post {
     unsafe fn give(&self, work: Work, thread: &Thread) {
         // SAFETY: the state is CLAIMED, and only the caller uses `work` then.
         unsafe { *self.work.get() = work };
+        self.seat.keep_apart();
         // Either this sees that the worker sleeps, or the worker sees this before it does: both
         // write and then read, in one order for all threads.
         self.state.store(READY, SeqCst);
@@ -246,6 +257,7 @@ impl Post {
     /// What a worker does all its life.
     fn help(&self, over: &AtomicBool) {
         let mut looks = 0;
+        self.seat.begin();
         while !over.load(Relaxed) {
             if self.state.load(Relaxed) == READY
                 && self.state.compare_exchange(READY, RUNNING, Acquire, Relaxed).is_ok()
@@ -253,14 +265,19 @@ impl Post {
                 self.work();
                 looks = 0;
             } else if looks < LOOKS {
+                if looks.is_multiple_of(LOOKS_IN_SEAT) {
+                    self.seat.sit();
+                }
                 looks += 1;
                 std::hint::spin_loop();
             } else {
+                self.seat.rise();
                 self.asleep.store(true, SeqCst);
                 while self.state.load(SeqCst) != READY && !over.load(SeqCst) {
                     thread::park();
                 }
                 self.asleep.store(false, SeqCst);
+                self.seat.sit();
                 looks = 0;
             }
         }
