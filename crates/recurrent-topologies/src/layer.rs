@@ -29,7 +29,7 @@ use crate::zoneout::Zoneout;
 use crate::{Direction, LayerState, Lengths, Observation, Probe, Undone};
 
 /// Fewer sequences than this are not worth a thread of their own.
-pub(crate) const LEAST_SEQUENCES: usize = 4;
+pub(crate) const LEAST_SEQUENCES: usize = 2;
 
 /// What the first layer reads, one column for each column of the batch.
 #[derive(Clone, Copy)]
