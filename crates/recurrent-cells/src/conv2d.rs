@@ -3,7 +3,7 @@
 use recurrent_kernels::convolution::{fold, unfold};
 use recurrent_kernels::norm::add_row_sums;
 use recurrent_kernels::{
-    Accum, Columns, ColumnsMut, Compute, ImageSize, Level, Matrix, Operand, Real, gemm,
+    Accum, Columns, ColumnsMut, Compute, ImageSize, Matrix, Operand, Real, gemm,
 };
 
 use crate::{Form, Layout, Linear, PackedLinear, Parameters, Slot};
@@ -103,8 +103,8 @@ impl Conv2d {
 
 impl<T: Real> PackedConv2d<T> {
     /// Packs the parameters of `conv`.
-    pub fn pack(&mut self, level: Level, conv: &Conv2d, parameters: &Parameters<T>) {
-        self.linear.pack(level, &conv.linear(), parameters);
+    pub fn pack(&mut self, compute: &Compute, conv: &Conv2d, parameters: &Parameters<T>) {
+        self.linear.pack(compute, &conv.linear(), parameters);
         self.kernel_size = conv.kernel_size;
     }
 

@@ -1,7 +1,7 @@
 //! A linear map with a bias: `y = W x + b`.
 
 use recurrent_kernels::norm::add_row_sums;
-use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Operand, Packed, Real, gemm};
+use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Operand, Packed, Real, gemm};
 
 use crate::{Form, Layout, Parameters, Slot};
 
@@ -63,9 +63,9 @@ impl Linear {
 
 impl<T: Real> PackedLinear<T> {
     /// Packs the parameters of `linear`.
-    pub fn pack(&mut self, level: Level, linear: &Linear, parameters: &Parameters<T>) {
+    pub fn pack(&mut self, compute: &Compute, linear: &Linear, parameters: &Parameters<T>) {
         let weight = parameters.get(linear.weight);
-        self.weight.pack(level, weight, std::slice::from_ref(&(0..weight.rows())));
+        self.weight.pack(compute, weight, std::slice::from_ref(&(0..weight.rows())));
         self.bias.clear();
         self.bias.extend_from_slice(parameters.slice(linear.bias));
     }

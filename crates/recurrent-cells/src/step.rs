@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Level, Packed, Real, product_within};
+use recurrent_kernels::{Accum, Columns, ColumnsMut, Compute, Packed, Real, product_within};
 
 use crate::cell::{
     Backward, Cell, CellShape, Forward, Phase, RecurrentWeight, Source, StateRef, Target,
@@ -75,8 +75,8 @@ impl<T: Real> PackedCell<T> {
     }
 
     /// Packs the recurrent weights and merges the biases.
-    pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
-        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    pub fn pack(&mut self, compute: &Compute, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(compute, slots, parameters, parameters.get(slots.weight_hh));
     }
 
     /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own: what is left of
@@ -87,7 +87,7 @@ impl<T: Real> PackedCell<T> {
     #[track_caller]
     pub fn pack_with(
         &mut self,
-        level: Level,
+        compute: &Compute,
         slots: &CellSlots,
         parameters: &Parameters<T>,
         weight_hh: Columns<'_, T>,
@@ -98,7 +98,7 @@ impl<T: Real> PackedCell<T> {
                 RecurrentWeight::Hidden => weight_hh,
                 RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
             };
-            packed.pack(level, weight, weight_rows);
+            packed.pack(compute, weight, weight_rows);
         }
         slots.merge_bias(&self.plan, parameters, &mut self.bias);
         copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
@@ -106,9 +106,9 @@ impl<T: Real> PackedCell<T> {
     }
 
     /// Packs `weight_ih` as well: not needed where the input's products are looked up.
-    pub fn pack_input(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+    pub fn pack_input(&mut self, compute: &Compute, slots: &CellSlots, parameters: &Parameters<T>) {
         let PackedInput { weight_rows, packed, .. } = &mut self.input;
-        packed.pack(level, parameters.get(slots.weight_ih), weight_rows);
+        packed.pack(compute, parameters.get(slots.weight_ih), weight_rows);
     }
 
     /// The rows of the tape that the input's product fills.
@@ -188,8 +188,8 @@ impl<T: Real> PackedCellBackward<T> {
     }
 
     /// Packs the recurrent weights, transposed.
-    pub fn pack(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
-        self.pack_with(level, slots, parameters, parameters.get(slots.weight_hh));
+    pub fn pack(&mut self, compute: &Compute, slots: &CellSlots, parameters: &Parameters<T>) {
+        self.pack_with(compute, slots, parameters, parameters.get(slots.weight_hh));
     }
 
     /// As [`pack`](Self::pack), with `weight_hh` in the place of the parameters' own.
@@ -199,7 +199,7 @@ impl<T: Real> PackedCellBackward<T> {
     #[track_caller]
     pub fn pack_with(
         &mut self,
-        level: Level,
+        compute: &Compute,
         slots: &CellSlots,
         parameters: &Parameters<T>,
         weight_hh: Columns<'_, T>,
@@ -210,16 +210,16 @@ impl<T: Real> PackedCellBackward<T> {
                 RecurrentWeight::Hidden => weight_hh,
                 RecurrentWeight::Projection => parameters.get(slots.recurrent_weight(phase)),
             };
-            packed.pack_transposed(level, weight, weight_rows);
+            packed.pack_transposed(compute, weight, weight_rows);
         }
         copy_vector(slots.weight_peephole, parameters, &mut self.peephole);
         copy_vector(slots.weight_norm, parameters, &mut self.norm);
     }
 
     /// Packs `weight_ih`, transposed: needed where the gradient of x is wanted.
-    pub fn pack_input(&mut self, level: Level, slots: &CellSlots, parameters: &Parameters<T>) {
+    pub fn pack_input(&mut self, compute: &Compute, slots: &CellSlots, parameters: &Parameters<T>) {
         let PackedInput { weight_rows, packed, .. } = &mut self.input;
-        packed.pack_transposed(level, parameters.get(slots.weight_ih), weight_rows);
+        packed.pack_transposed(compute, parameters.get(slots.weight_ih), weight_rows);
     }
 
     /// The gradient of x for any number of columns: `d_x = W_ih^T tape[input rows]`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use recurrent_kernels::{Columns, ColumnsMut, Compute, Level, Matrix, Real};
+use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 
 use crate::cell::{Biases, Cell, StateRef};
 use crate::{
@@ -203,7 +203,7 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
     /// If they are not this cell's.
     #[track_caller]
     pub fn new(cell: C, slots: CellSlots, parameters: Parameters<T>) -> Self {
-        let (shape, level) = (cell.shape(), Level::detect());
+        let (shape, compute) = (cell.shape(), Compute::sequential());
         let sizes = |slot: Option<Slot>| slot.map(|slot| (slot.rows(), slot.columns()));
         let own = CellSlots::add(&mut Layout::new(), shape, "", "");
         for (name, given, wanted) in [
@@ -219,13 +219,13 @@ impl<C: Cell, T: Real> WeightedCell<C, T> {
             assert!(given == wanted, "{name} of {given:?}; this cell needs {wanted:?}");
         }
         let mut packed = PackedCell::new(&cell);
-        packed.pack(level, &slots, &parameters);
-        packed.pack_input(level, &slots, &parameters);
+        packed.pack(&compute, &slots, &parameters);
+        packed.pack_input(&compute, &slots, &parameters);
         WeightedCell {
             tape: Matrix::zeros(shape.tape_rows, 1),
             h: Matrix::zeros(shape.hidden_size, 1),
             c: Matrix::zeros(shape.cell_size, 1),
-            compute: Compute::sequential(),
+            compute,
             parameters,
             slots,
             packed,

@@ -47,7 +47,7 @@ fn convolve<T: Real>(
     x: &Matrix<T>,
 ) -> (Matrix<T>, Matrix<T>) {
     let mut packed = PackedConv2d::default();
-    packed.pack(compute.level(), conv, parameters);
+    packed.pack(compute, conv, parameters);
     let mut patches = Matrix::zeros(0, 0);
     let mut y = Matrix::zeros(conv.weight.rows(), x.columns());
     packed.forward(compute, size, x.as_ref(), &mut patches, y.as_mut());

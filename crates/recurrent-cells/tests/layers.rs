@@ -8,7 +8,7 @@ use recurrent_cells::{
     Parameters, initialize,
 };
 use recurrent_kernels::random::Generator;
-use recurrent_kernels::{Compute, Level, Matrix};
+use recurrent_kernels::{Compute, Matrix};
 use recurrent_testkit::gradient::assert_gradient;
 
 fn numbers(generator: &mut Generator, rows: usize, columns: usize) -> Matrix<f64> {
@@ -30,7 +30,7 @@ proptest! {
         let compute = Compute::sequential();
         let loss = |parameters: &Parameters<f64>, x: &Matrix<f64>| {
             let (mut packed, mut y) = (PackedLinear::default(), Matrix::zeros(rows, columns));
-            packed.pack(Level::detect(), &linear, parameters);
+            packed.pack(&compute, &linear, parameters);
             packed.forward(&compute, x.as_ref(), y.as_mut());
             y.as_slice().iter().zip(d_y.as_slice()).map(|(y, d)| y * d).sum::<f64>()
         };

@@ -43,7 +43,7 @@ fn main() {
     ] {
         let (w, x, mut out) = (filled(m, k), filled(k, b), filled(m, b));
         let mut packed = Packed::new();
-        packed.pack(one.level(), w.as_ref(), &[0..m]);
+        packed.pack(&one, w.as_ref(), &[0..m]);
         let flops = 2.0 * (m * k * b) as f64;
         let alone = rate(flops, || one.product(out.as_mut(), Accum::Add, &packed, x.as_ref()));
         let both = rate(flops, || two.product(out.as_mut(), Accum::Add, &packed, x.as_ref()));

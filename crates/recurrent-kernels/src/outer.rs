@@ -8,7 +8,6 @@
 //! up to twice as long.
 
 use std::cell::Cell;
-use std::slice;
 use std::thread::LocalKey;
 
 use crate::product::{DEPTH, Part};
@@ -134,7 +133,7 @@ impl<T: Real> Outer<'_, T> {
                     let rows = first..left.rows().min(first + ROWS);
                     let (part, below) = block.split_at_row(rows.len());
                     let left = left.rows_range(rows);
-                    packed.pack(level, left, slice::from_ref(&(0..left.rows())));
+                    packed.pack_here(level, left);
                     Part::new(part, accum, packed, x.as_ref()).run();
                     block = below;
                 }

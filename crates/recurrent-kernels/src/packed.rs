@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use crate::lanes::lane_count;
 use crate::transpose::transpose;
-use crate::{Columns, ColumnsMut, Level, Real};
+use crate::{Columns, ColumnsMut, Compute, Level, Real, SplitColumns};
 
 /// 64 numbers of memory that begin at a cache line, so that no vector load crosses one.
 #[derive(Clone, Copy)]
@@ -65,21 +65,23 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// Packs the rows of `weight` in `rows`, range after range, for products at `level`: this
-    /// value becomes (total length of the ranges) x (columns of `weight`).
+    /// Packs the rows of `weight` in `rows`, range after range, for products at the level of
+    /// `compute`: this value becomes (total length of the ranges) x (columns of `weight`). Threads
+    /// share the panels as they share those of a product of few columns.
     ///
     /// # Panics
     /// If a range reaches outside.
     #[track_caller]
-    pub fn pack(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+    pub fn pack(&mut self, compute: &Compute, weight: Columns<'_, T>, rows: &[Range<usize>]) {
         let total = check_rows(weight, rows);
-        self.reshape(level, total, weight.columns());
-        let mut before = 0;
-        for range in rows {
-            let weight = weight.rows_range(range.clone());
-            level.dispatch(Arrange { packed: self, first: before, weight });
-            before += range.len();
-        }
+        self.reshape(compute.level(), total, weight.columns());
+        self.fill(compute, &|mut part| part.arrange(compute.level(), weight, rows));
+    }
+
+    /// [`pack`](Self::pack) of all rows, on the calling thread.
+    pub(crate) fn pack_here(&mut self, level: Level, weight: Columns<'_, T>) {
+        self.reshape(level, weight.rows(), weight.columns());
+        self.filling().arrange(level, weight, std::slice::from_ref(&(0..weight.rows())));
     }
 
     /// Packs the transpose of the rows of `weight` in `rows`, range after range: this value
@@ -88,22 +90,22 @@ impl<T: Real> Packed<T> {
     /// # Panics
     /// If a range reaches outside.
     #[track_caller]
-    pub fn pack_transposed(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+    pub fn pack_transposed(
+        &mut self,
+        compute: &Compute,
+        weight: Columns<'_, T>,
+        rows: &[Range<usize>],
+    ) {
         let total = check_rows(weight, rows);
-        self.reshape(level, weight.columns(), total);
-        for p in 0..self.panels() {
-            let (panel, height, first) = self.panel_mut(p);
-            let columns = first..weight.columns().min(first + height);
-            let mut panel = ColumnsMut::new(panel, height, total);
-            let mut before = 0;
-            for range in rows {
-                let source = weight.columns_range(columns.clone()).rows_range(range.clone());
-                let target = panel.reborrow().rows_range(0..columns.len());
-                let target = target.columns_range(before..before + range.len());
-                transpose(level, source, target);
-                before += range.len();
-            }
-        }
+        self.reshape(compute.level(), weight.columns(), total);
+        self.fill(compute, &|mut part| part.turn(compute.level(), weight, rows));
+    }
+
+    /// Divides the panels among threads that fill them.
+    fn fill(&mut self, compute: &Compute, f: &(impl Fn(Filling<'_, T>) + Sync)) {
+        let panel = 2 * self.lanes * self.columns;
+        let least = if compute.is_awake() { LEAST_NUMBERS } else { LEAST_TO_WAKE };
+        compute.split(self.filling(), least.div_ceil(panel.max(1)), f);
     }
 
     /// Rows of the packed matrix, M.
@@ -145,12 +147,11 @@ impl<T: Real> Packed<T> {
         self.vectors().div_ceil(2)
     }
 
-    /// Panel `p`, its height in rows (padding included), and its first row in the matrix.
-    fn panel_mut(&mut self, p: usize) -> (&mut [T], usize, usize) {
-        let first = 2 * p * self.lanes;
-        let height = self.lanes * (self.vectors() - 2 * p).min(2);
-        let numbers = first * self.columns..(first + height) * self.columns;
-        (&mut self.numbers_mut()[numbers], height, first)
+    /// All panels, to be filled.
+    fn filling(&mut self) -> Filling<'_, T> {
+        let (lanes, rows, depth, panels) = (self.lanes, self.rows, self.columns, self.panels());
+        let numbers = &mut self.numbers_mut()[..rows.next_multiple_of(lanes) * depth];
+        Filling { numbers, panels: 0..panels, lanes, rows, depth }
     }
 
     /// All panels, one after the other.
@@ -168,29 +169,93 @@ impl<T: Real> Packed<T> {
     }
 }
 
+/// Numbers that are worth a thread: if it is awake, and if it has to be woken first.
+const LEAST_NUMBERS: usize = 1 << 14;
+const LEAST_TO_WAKE: usize = 1 << 18;
+
 /// Panels that are filled together, so that a column of the weight is read in longer pieces.
 const TOGETHER: usize = 8;
 
-/// Writes the rows of `weight` to their places, the first of them to row `first`.
-struct Arrange<'a, T> {
-    packed: &'a mut Packed<T>,
+/// Some neighbouring panels of a packed matrix of `rows` x `depth`, to be filled.
+struct Filling<'a, T> {
+    numbers: &'a mut [T],
+    panels: Range<usize>,
+    lanes: usize,
+    rows: usize,
+    depth: usize,
+}
+
+impl<T: Real> SplitColumns for Filling<'_, T> {
+    fn width(&self) -> usize {
+        self.panels.len()
+    }
+    fn split_columns(self, at: usize) -> (Self, Self) {
+        let Filling { numbers, panels, lanes, rows, depth } = self;
+        let middle = panels.start + at;
+        // Panels before the last have two vectors.
+        let (first, rest) = numbers.split_at_mut(at * 2 * lanes * depth);
+        let part = |numbers, panels| Filling { numbers, panels, lanes, rows, depth };
+        (part(first, panels.start..middle), part(rest, middle..panels.end))
+    }
+}
+
+impl<T: Real> Filling<'_, T> {
+    /// Writes the rows `rows` of `weight`, range after range, as far as they belong here.
+    fn arrange(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+        let mut first = 0;
+        for range in rows {
+            let weight = weight.rows_range(range.clone());
+            level.dispatch(Arrange { filling: self, first, weight });
+            first += range.len();
+        }
+    }
+
+    /// Writes the transpose of the rows `rows` of `weight`, as far as it belongs here.
+    fn turn(&mut self, level: Level, weight: Columns<'_, T>, rows: &[Range<usize>]) {
+        let depth = self.depth;
+        for p in self.panels.clone() {
+            let (panel, height, first) = self.panel(p);
+            let columns = first..weight.columns().min(first + height);
+            let mut panel = ColumnsMut::new(panel, height, depth);
+            let mut before = 0;
+            for range in rows {
+                let source = weight.columns_range(columns.clone()).rows_range(range.clone());
+                let target = panel.reborrow().rows_range(0..columns.len());
+                let target = target.columns_range(before..before + range.len());
+                transpose(level, source, target);
+                before += range.len();
+            }
+        }
+    }
+
+    /// Panel `p`, its height in rows (padding included), and its first row in the matrix.
+    fn panel(&mut self, p: usize) -> (&mut [T], usize, usize) {
+        let first = 2 * p * self.lanes;
+        let height = (2 * self.lanes).min(self.rows.next_multiple_of(self.lanes) - first);
+        let before = (first - 2 * self.panels.start * self.lanes) * self.depth;
+        (&mut self.numbers[before..before + height * self.depth], height, first)
+    }
+}
+
+/// Writes the rows of `weight` to their places, the first of them to row `first` of the matrix.
+struct Arrange<'a, 'f, T> {
+    filling: &'a mut Filling<'f, T>,
     first: usize,
     weight: Columns<'a, T>,
 }
 
-impl<T: Real> pulp::WithSimd for Arrange<'_, T> {
+impl<T: Real> pulp::WithSimd for Arrange<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Arrange { packed, first, weight } = self;
-        let (depth, height) = (packed.columns, 2 * lane_count::<T, S>());
-        let end = first + weight.rows();
+        let Arrange { filling, first, weight } = self;
+        let (depth, height) = (filling.depth, 2 * lane_count::<T, S>());
+        let (own, end) = (filling.panels.clone(), first + weight.rows());
         // Panels of two vectors that this weight fills from the first row to the last.
-        let whole = first.div_ceil(height)..end / height;
-        let rows = whole.start * height..whole.end.max(whole.start) * height;
+        let whole = first.div_ceil(height).max(own.start)..(end / height).min(own.end);
         for p in whole.clone().step_by(TOGETHER) {
             let together = TOGETHER.min(whole.end - p);
-            let panels = &mut packed.numbers_mut()[p * height * depth..];
+            let panels = &mut filling.numbers[(p - own.start) * height * depth..];
             for k in 0..depth {
                 let column = &weight.column(k)[p * height - first..];
                 for q in 0..together {
@@ -201,15 +266,18 @@ impl<T: Real> pulp::WithSimd for Arrange<'_, T> {
             }
         }
         // The rows of other panels, which are shared with other weights or have one vector.
-        for p in first / height..packed.panels() {
-            let (panel, height, start) = packed.panel_mut(p);
-            let own = first.max(start)..end.min(start + height);
-            if own.is_empty() || rows.contains(&own.start) {
+        for p in own.start.max(first / height)..own.end {
+            if whole.contains(&p) {
+                continue;
+            }
+            let (panel, height, start) = filling.panel(p);
+            let rows = first.max(start)..end.min(start + height);
+            if rows.is_empty() {
                 continue;
             }
             for (k, row) in panel.chunks_exact_mut(height).enumerate() {
-                let source = &weight.column(k)[own.start - first..own.end - first];
-                row[own.start - start..own.end - start].copy_from_slice(source);
+                let source = &weight.column(k)[rows.start - first..rows.end - first];
+                row[rows.start - start..rows.end - start].copy_from_slice(source);
             }
         }
     }

@@ -20,9 +20,7 @@ mod linux {
     use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
     use std::sync::{Mutex, PoisonError};
 
-    use rustix::thread::{
-        CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity,
-    };
+    use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     /// No processor: for [`Seat::at`] none that is known.
     const NONE: usize = usize::MAX;
@@ -133,9 +131,8 @@ mod linux {
                     tell.send(()).unwrap();
                     said.recv().unwrap();
                 };
-                let may_run = || {
-                    sched_getaffinity(Pid::from_raw(seat.thread.load(Relaxed))).unwrap()
-                };
+                let may_run =
+                    || sched_getaffinity(Pid::from_raw(seat.thread.load(Relaxed))).unwrap();
                 test(seat, &sit, &may_run);
                 drop(tell);
             });

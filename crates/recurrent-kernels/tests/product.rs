@@ -94,9 +94,10 @@ fn check<T: Real>(case: &Case) -> Result<(), String> {
     // One value for all levels: what an earlier pack left behind must not show.
     let mut packed = Packed::new();
     for level in Level::available() {
+        let compute = Compute::sequential().with_level(level);
         match transposed {
-            true => packed.pack_transposed(level, weight, &ranges),
-            false => packed.pack(level, weight, &ranges),
+            true => packed.pack_transposed(&compute, weight, &ranges),
+            false => packed.pack(&compute, weight, &ranges),
         }
         if (packed.rows(), packed.columns()) != (rows, depth) {
             return Err(format!("packed as {} x {}", packed.rows(), packed.columns()));
@@ -172,7 +173,7 @@ fn every_edge_of_the_tiling_is_right() {
 fn a_column_has_the_same_bits_alone_and_in_any_batch() {
     let (weight, x) = (matrix::<f32>(1, 77, 600), matrix::<f32>(2, 600, 21));
     let mut packed = Packed::new();
-    packed.pack(Level::detect(), weight.as_ref(), &[0..77]);
+    packed.pack(&Compute::sequential(), weight.as_ref(), &[0..77]);
     let mut whole = matrix::<f32>(3, 77, 21);
     let before = whole.clone();
     product(whole.as_mut(), Accum::Add, &packed, x.as_ref());
@@ -194,7 +195,7 @@ fn threads_do_not_change_bits() {
     for (rows, depth, columns) in [(900, 600, 3), (9, 700, 400), (300, 200, 300), (40, 30, 5)] {
         let (weight, x) = (matrix::<f64>(4, rows, depth), matrix::<f64>(5, depth, columns));
         let mut packed = Packed::new();
-        packed.pack(Level::detect(), weight.as_ref(), &[0..rows]);
+        packed.pack(&Compute::sequential(), weight.as_ref(), &[0..rows]);
         let mut expected = matrix::<f64>(6, rows, columns);
         let before = expected.clone();
         product(expected.as_mut(), Accum::Add, &packed, x.as_ref());
@@ -207,6 +208,33 @@ fn threads_do_not_change_bits() {
     }
 }
 
+#[test]
+fn threads_that_share_the_packing_do_not_change_bits() {
+    // Two pieces of the weight's rows, neither of which ends with a panel; large enough to be divided.
+    let ranges = [431..989, 3..430];
+    let (weight, rows) = (matrix::<f32>(11, 990, 985), 985);
+    let (x, x_turned) = (matrix::<f32>(12, 985, 2), matrix::<f32>(13, rows, 2));
+    let products = |compute: &Compute| {
+        let mut packed = Packed::new();
+        packed.pack(compute, weight.as_ref(), &ranges);
+        let mut out = Matrix::zeros(rows, 2);
+        product(out.as_mut(), Accum::Replace, &packed, x.as_ref());
+        packed.pack_transposed(compute, weight.as_ref(), &ranges);
+        let mut turned = Matrix::zeros(985, 2);
+        product(turned.as_mut(), Accum::Replace, &packed, x_turned.as_ref());
+        [out, turned]
+    };
+    for level in Level::available() {
+        let alone = products(&Compute::sequential().with_level(level));
+        for threads in [2, 3, 8] {
+            let together = products(&Compute::new(threads).unwrap().with_level(level));
+            for (alone, together) in alone.iter().zip(&together) {
+                assert!(same(alone.as_slice(), together.as_slice()), "{threads} threads");
+            }
+        }
+    }
+}
+
 /// faer keeps the same chains on x86 with fused multiply-add; elsewhere it may sum differently.
 #[cfg(target_arch = "x86_64")]
 #[test]
@@ -214,7 +242,7 @@ fn the_packed_product_has_the_bits_of_faer() {
     fn compare<T: Real>(rows: usize, depth: usize, columns: usize) {
         let (weight, x) = (matrix::<T>(7, rows, depth), matrix::<T>(8, depth, columns));
         let mut packed = Packed::new();
-        packed.pack(Level::detect(), weight.as_ref(), &[0..rows]);
+        packed.pack(&Compute::sequential(), weight.as_ref(), &[0..rows]);
         let mut own = Matrix::zeros(rows, columns);
         product(own.as_mut(), Accum::Replace, &packed, x.as_ref());
         let mut faer = Matrix::zeros(rows, columns);
@@ -242,7 +270,7 @@ fn infinities_and_nan_go_where_they_belong() {
     x.as_mut().column(4)[3] = 0.0;
     let mut packed = Packed::new();
     for level in Level::available() {
-        packed.pack(level, weight.as_ref(), &[0..41]);
+        packed.pack(&Compute::sequential().with_level(level), weight.as_ref(), &[0..41]);
         let mut out = Matrix::zeros(41, 6);
         product(out.as_mut(), Accum::Replace, &packed, x.as_ref());
         for (j, r) in (0..6).flat_map(|j| (0..41).map(move |r| (j, r))) {
@@ -262,14 +290,14 @@ fn infinities_and_nan_go_where_they_belong() {
 )]
 fn shapes_that_do_not_fit_are_refused() {
     let mut packed = Packed::new();
-    packed.pack(Level::detect(), matrix::<f32>(0, 4, 3).as_ref(), &[0..4]);
+    packed.pack(&Compute::sequential(), matrix::<f32>(0, 4, 3).as_ref(), &[0..4]);
     product(Matrix::zeros(4, 5).as_mut(), Accum::Add, &packed, matrix(0, 2, 5).as_ref());
 }
 
 #[test]
 #[should_panic(expected = "rows 2..5 to be packed lie outside a weight of 4 rows x 3 columns")]
 fn rows_outside_the_weight_are_refused() {
-    Packed::new().pack(Level::detect(), matrix::<f32>(0, 4, 3).as_ref(), &[0..1, 2..5]);
+    Packed::new().pack(&Compute::sequential(), matrix::<f32>(0, 4, 3).as_ref(), &[0..1, 2..5]);
 }
 
 /// A product inside one block equals the product of copies of its parts.
@@ -282,7 +310,11 @@ fn a_product_within_a_block_is_that_of_its_parts() {
             let before = numbers::<f64>(4, stride * columns);
             for level in Level::available() {
                 let mut packed = Packed::new();
-                packed.pack(level, weight.as_ref(), &[0..out.len()]);
+                packed.pack(
+                    &Compute::sequential().with_level(level),
+                    weight.as_ref(),
+                    &[0..out.len()],
+                );
                 for accum in [Accum::Add, Accum::Replace] {
                     let mut expected = before.clone();
                     let copy = Columns::with_stride(&before, rows, columns, stride);
@@ -303,7 +335,11 @@ fn a_product_within_a_block_is_that_of_its_parts() {
 #[should_panic(expected = "rows 4..8 cannot be multiplied into rows 3..5 of a block of 9 rows")]
 fn overlapping_rows_are_refused() {
     let mut packed = Packed::new();
-    packed.pack(Level::SCALAR, matrix::<f32>(1, 2, 4).as_ref(), &[0..2]);
+    packed.pack(
+        &Compute::sequential().with_level(Level::SCALAR),
+        matrix::<f32>(1, 2, 4).as_ref(),
+        &[0..2],
+    );
     product_within(matrix(2, 9, 3).as_mut(), 3..5, Accum::Add, &packed, 4..8);
 }
 
@@ -311,6 +347,10 @@ fn overlapping_rows_are_refused() {
 #[should_panic(expected = "rows 8..12 cannot be multiplied into rows 3..5 of a block of 9 rows")]
 fn rows_outside_a_block_are_refused() {
     let mut packed = Packed::new();
-    packed.pack(Level::SCALAR, matrix::<f32>(1, 2, 4).as_ref(), &[0..2]);
+    packed.pack(
+        &Compute::sequential().with_level(Level::SCALAR),
+        matrix::<f32>(1, 2, 4).as_ref(),
+        &[0..2],
+    );
     product_within(matrix(2, 9, 3).as_mut(), 3..5, Accum::Add, &packed, 8..12);
 }

@@ -179,9 +179,14 @@ impl<T: Real> AttentionWeights<T> {
         &self.score
     }
 
-    pub(crate) fn pack(&mut self, level: Level, attention: &Attention, parameters: &Parameters<T>) {
+    pub(crate) fn pack(
+        &mut self,
+        compute: &Compute,
+        attention: &Attention,
+        parameters: &Parameters<T>,
+    ) {
         let pack = |packed: &mut Packed<T>, slot: Slot| {
-            packed.pack(level, parameters.get(slot), std::slice::from_ref(&(0..slot.rows())));
+            packed.pack(compute, parameters.get(slot), std::slice::from_ref(&(0..slot.rows())));
         };
         if let Some(key) = attention.key {
             pack(&mut self.key, key);

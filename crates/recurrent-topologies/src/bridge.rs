@@ -230,13 +230,13 @@ fn map<T: Real>(
     packed: &mut PackedLinear<T>,
     (all_h, all_c): (&mut Matrix<T>, &mut Matrix<T>),
 ) {
-    packed.pack(compute.level(), h, parameters);
+    packed.pack(compute, h, parameters);
     all_h.resize(h.weight.rows(), z_h.columns());
     packed.forward(compute, z_h, all_h.as_mut());
     tanh_columns(compute, all_h.as_mut());
     all_c.resize(c.map_or(0, |c| c.weight.rows()), z_c.columns());
     if let Some(c) = c {
-        packed.pack(compute.level(), c, parameters);
+        packed.pack(compute, c, parameters);
         packed.forward(compute, z_c, all_c.as_mut());
     }
 }

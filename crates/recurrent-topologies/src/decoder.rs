@@ -251,7 +251,7 @@ impl Decoder {
             own.attention.forward(attention, compute, lengths, 0..lengths.steps(), output);
         }
         let said = if self.attention.is_some() { own.attention.attentional() } else { output };
-        own.readout.pack(compute.level(), &self.readout, parameters);
+        own.readout.pack(compute, &self.readout, parameters);
         own.logits.resize(self.readout.weight.rows(), lengths.columns());
         own.readout.forward(compute, said, own.logits.as_mut());
         DecoderRecorded { reader, own, tokens, has_first }

@@ -53,11 +53,11 @@ impl<T: Real> DecoderStream<T> {
         batch: usize,
     ) -> Self {
         let mut readout = PackedLinear::default();
-        readout.pack(compute.level(), &decoder.readout, &parameters);
+        readout.pack(compute, &decoder.readout, &parameters);
         let mut attention = AttentionWeights::default();
         let [mut query_size, mut joined_size, mut size] = [0; 3];
         if let Some(own) = &decoder.attention {
-            attention.pack(compute.level(), own, &parameters);
+            attention.pack(compute, own, &parameters);
             (query_size, joined_size) = (own.query_size(), own.joined_size());
             size = decoder.stack().output_size();
         }

@@ -112,7 +112,7 @@ impl FusionLayer {
             match &self.maps[k] {
                 None => tape.mapped[k].as_mut().copy_from(input),
                 Some(map) => {
-                    tape.packed[k].pack(compute.level(), map, parameters);
+                    tape.packed[k].pack(compute, map, parameters);
                     tape.packed[k].forward(compute, input, tape.mapped[k].as_mut());
                 }
             }

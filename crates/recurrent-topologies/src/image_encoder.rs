@@ -282,7 +282,7 @@ impl ImageEncoder {
             x = memory.pooled.as_ref();
         }
         let flat = Columns::new(x.as_slice(), self.linear.weight.columns(), batch);
-        tape.linear.pack(compute.level(), &self.linear, parameters);
+        tape.linear.pack(compute, &self.linear, parameters);
         tape.projected.resize(self.output_size(), batch);
         tape.linear.forward(compute, flat, tape.projected.as_mut());
         tape.batch = Some(batch);
@@ -374,7 +374,7 @@ impl Stage {
         let StageTape { conv, patches, places, pooled } = memory;
         let channels = self.conv.weight.rows();
         let batch = x.columns() / self.size.pixels();
-        conv.pack(compute.level(), &self.conv, parameters);
+        conv.pack(compute, &self.conv, parameters);
         convolved.resize(channels, x.columns());
         conv.forward(compute, self.size, x, patches, convolved.as_mut());
 

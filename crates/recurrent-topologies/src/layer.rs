@@ -126,13 +126,12 @@ impl<T: Real> DirectionTape<T> {
         parameters: &Parameters<T>,
         with_input: bool,
     ) {
-        let level = compute.level();
         match &self.weight_hh {
-            None => self.packed.pack(level, slots, parameters),
-            Some(left) => self.packed.pack_with(level, slots, parameters, left.as_ref()),
+            None => self.packed.pack(compute, slots, parameters),
+            Some(left) => self.packed.pack_with(compute, slots, parameters, left.as_ref()),
         }
         if with_input {
-            self.packed.pack_input(compute.level(), slots, parameters);
+            self.packed.pack_input(compute, slots, parameters);
         }
     }
 

@@ -273,7 +273,7 @@ impl ManyToMany {
         let ManyToManyTape { reader, readout, logits } = tape;
         let reader =
             self.reader.forward(compute, parameters, reading, initial, lengths, noise, reader);
-        readout.pack(compute.level(), &self.readout, parameters);
+        readout.pack(compute, &self.readout, parameters);
         ManyToManyHidden { reader, readout, logits, output_size: self.config.output_size }
     }
 

@@ -163,7 +163,7 @@ impl ManyToOne {
         let ManyToOneTape { encoder, readout, outputs, d_pooled } = tape;
         let encoder = self.encoder.forward(compute, parameters, reading, lengths, noise, encoder);
 
-        readout.pack(compute.level(), &self.readout, parameters);
+        readout.pack(compute, &self.readout, parameters);
         outputs.resize(self.config.output_size, lengths.batch());
         readout.forward(compute, encoder.output(), outputs.as_mut());
         ManyToOneRecorded { encoder, outputs, d_pooled }

@@ -277,7 +277,7 @@ impl OneToMany {
                 bridge.forward_vector(compute, parameters, condition, &mut initial, tape);
             }
             Entry::First(map) => {
-                entry.packed.pack(compute.level(), map, parameters);
+                entry.packed.pack(compute, map, parameters);
                 entry.first.resize(map.weight.rows(), condition.columns());
                 entry.packed.forward(compute, condition, entry.first.as_mut());
                 first = Some(entry.first.as_ref());
@@ -372,7 +372,7 @@ impl OneToMany {
             }
             Entry::First(map) => {
                 let mut packed = PackedLinear::default();
-                packed.pack(compute.level(), map, stream.parameters());
+                packed.pack(compute, map, stream.parameters());
                 let mut first = Matrix::zeros(map.weight.rows(), batch);
                 packed.forward(compute, condition, first.as_mut());
                 stream.read(first.as_ref());

@@ -135,7 +135,7 @@ impl SequenceInput {
         for (slots, table) in slots.iter().zip(&mut *tables) {
             let weight_ih = parameters.get(slots.weight_ih);
             table.resize(weight_ih.rows(), vocabulary_size);
-            packed.pack(compute.level(), weight_ih, std::slice::from_ref(&(0..weight_ih.rows())));
+            packed.pack(compute, weight_ih, std::slice::from_ref(&(0..weight_ih.rows())));
             compute.product(table.as_mut(), Accum::Replace, packed, vectors);
         }
         let reverse = slots.reverse.map(|_| tables[1].as_ref());

@@ -217,7 +217,7 @@ impl SeriesForecaster {
             inputs.as_mut().column(sequence).copy_from_slice(window.column(last));
         }
         let noise = noise.map(Noise::for_decoder);
-        readout.pack(compute.level(), &self.readout, parameters);
+        readout.pack(compute, &self.readout, parameters);
         outputs.resize(columns, horizon * batch);
         let lengths = Lengths::equal(batch, horizon);
         let panel = |t: usize| t * batch..(t + 1) * batch;

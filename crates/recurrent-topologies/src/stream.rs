@@ -45,8 +45,8 @@ impl<T: Real, C: Cell> StackStream<T, C> {
             .cells()
             .map(|(cell, slots)| {
                 let mut packed = PackedCell::new(cell);
-                packed.pack(compute.level(), slots, parameters);
-                packed.pack_input(compute.level(), slots, parameters);
+                packed.pack(compute, slots, parameters);
+                packed.pack_input(compute, slots, parameters);
                 let gates = Matrix::zeros(cell.shape().tape_rows, batch);
                 StreamLayer { cell: cell.clone(), packed, gates }
             })

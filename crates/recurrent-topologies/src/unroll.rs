@@ -315,11 +315,10 @@ impl<C: Cell> Stack<C> {
         self.check_tape(tape);
         for (index, cells) in self.layers.iter().enumerate() {
             for (direction, own) in tape.layers[index].directions.iter_mut().zip(cells) {
-                let level = compute.level();
                 let packed = &mut direction.packed_backward;
                 match &direction.weight_hh {
-                    None => packed.pack(level, &own.slots, parameters),
-                    Some(left) => packed.pack_with(level, &own.slots, parameters, left.as_ref()),
+                    None => packed.pack(compute, &own.slots, parameters),
+                    Some(left) => packed.pack_with(compute, &own.slots, parameters, left.as_ref()),
                 }
             }
             if index > 0 {
@@ -336,7 +335,7 @@ impl<C: Cell> Stack<C> {
         layer: usize,
     ) {
         for (direction, own) in tape.layers[layer].directions.iter_mut().zip(&self.layers[layer]) {
-            direction.packed_backward.pack_input(compute.level(), &own.slots, parameters);
+            direction.packed_backward.pack_input(compute, &own.slots, parameters);
         }
     }
 

@@ -230,7 +230,7 @@ impl VisualQuestion {
         tape: &'t mut VisualQuestionTape<T>,
     ) -> VisualQuestionRecorded<'t, T> {
         parameters.assert_layout(&self.layout);
-        let (batch, level) = (lengths.batch(), compute.level());
+        let batch = lengths.batch();
         let VisualQuestionTape { question: encoder, answer } = tape;
         let question =
             self.question.forward(compute, parameters, question, lengths, noise, encoder);
@@ -243,14 +243,14 @@ impl VisualQuestion {
 
         let mut read = fused.as_ref();
         if let Some(layer) = &self.hidden {
-            packed_hidden.pack(level, layer, parameters);
+            packed_hidden.pack(compute, layer, parameters);
             hidden.resize(layer.weight.rows(), batch);
             packed_hidden.forward(compute, read, hidden.as_mut());
             hidden.as_mut_slice().iter_mut().for_each(|x| *x = relu(*x));
             read = hidden.as_ref();
         }
 
-        packed_readout.pack(level, &self.readout, parameters);
+        packed_readout.pack(compute, &self.readout, parameters);
         logits.resize(self.config.classes, batch);
         packed_readout.forward(compute, read, logits.as_mut());
         VisualQuestionRecorded { question, answer, image }

@@ -41,7 +41,7 @@ fn main() {
         // Forward.
         let input = Input::Columns(x.as_ref());
         let run = stack.run(&compute, &parameters, input, &zero, &lengths, None, &mut tape);
-        packed.pack(compute.level(), &head, &parameters);
+        packed.pack(&compute, &head, &parameters);
         packed.forward(&compute, run.output().columns_range(last.clone()), y.as_mut());
         // The loss, whose gradient takes the place of y: here forward turns round.
         let mut loss = 0.0;

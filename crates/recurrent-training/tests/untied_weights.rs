@@ -45,7 +45,7 @@ fn gradients_of_stack(parameters: &Parameters<f64>, batch: &Batch) -> Vec<f64> {
     let run = stack.run(&compute, &own, input, &zero, &lengths, None, &mut tape);
     let mut y = Matrix::zeros(LETTERS, x.columns());
     let mut packed = recurrent_cells::PackedLinear::default();
-    packed.pack(compute.level(), &readout, &own);
+    packed.pack(&compute, &readout, &own);
     packed.forward(&compute, run.output(), y.as_mut());
     let (targets, scale) = (batch.targets.concat(), 1.0 / x.columns() as f64);
     softmax_cross_entropy(&compute, y.as_mut(), &targets, scale, &mut vec![0.0; x.columns()]);

@@ -99,7 +99,7 @@ impl<T: Real> AttentionTape<T> {
         encoded: Encoded<'_, T>,
         targets: &Lengths,
     ) {
-        self.packed.pack(compute.level(), attention, parameters);
+        self.packed.pack(compute, attention, parameters);
         self.memory.fill(compute, attention, &self.packed, encoded, targets.order());
         self.weight_starts.clear();
         self.weight_starts.push(0);
@@ -172,10 +172,9 @@ impl<T: Real> AttentionTape<T> {
         self.d_scores.resize(self.memory.values.columns(), T::ZERO);
         self.d_weight.reset(attention.query_size(), self.memory.starts.len() - 1);
 
-        let level = compute.level();
         let pack = |packed: &mut Packed<T>, slot: Slot| {
             let rows = 0..slot.rows();
-            packed.pack_transposed(level, parameters.get(slot), std::slice::from_ref(&rows));
+            packed.pack_transposed(compute, parameters.get(slot), std::slice::from_ref(&rows));
         };
         pack(&mut self.combine_transposed, attention.combine);
         if let Some((query, _)) = attention.additive {

@@ -120,8 +120,8 @@ impl Network {
         let mut taped = Taped { tape: vec![], h: vec![Matrix::zeros(size, batch)] };
         for (t, x) in x.iter().enumerate() {
             let mut packed = PackedCell::new(&self.cell);
-            packed.pack(compute.level(), self.set(t), parameters);
-            packed.pack_input(compute.level(), self.set(t), parameters);
+            packed.pack(compute, self.set(t), parameters);
+            packed.pack_input(compute, self.set(t), parameters);
             let (mut tape, mut h) = (Matrix::zeros(size, batch), Matrix::zeros(size, batch));
             packed.input_product(compute, tape.as_mut(), x.as_ref());
             let (before, mut c) = (state(&taped.h[t]), Matrix::zeros(0, batch));
@@ -130,7 +130,7 @@ impl Network {
             taped.h.push(h);
         }
         let mut packed = PackedLinear::default();
-        packed.pack(compute.level(), &self.readout, parameters);
+        packed.pack(compute, &self.readout, parameters);
         for (h, y) in taped.h[1..].iter().zip(y) {
             packed.forward(compute, h.as_ref(), y.as_mut());
         }
@@ -155,7 +155,7 @@ impl Network {
             let (after, d_y) = (h[t + 1].as_ref(), d_y[t].as_ref());
             self.readout.backward(compute, parameters, after, d_y, gradients, d_h.as_mut());
             let mut packed = PackedCellBackward::new(&self.cell);
-            packed.pack(compute.level(), self.set(t), parameters);
+            packed.pack(compute, self.set(t), parameters);
             let (mut d_h_before, [mut d_c, mut d_inner]) =
                 (Matrix::zeros(size, batch), [(); 2].map(|()| Matrix::zeros(0, batch)));
             packed.backward(

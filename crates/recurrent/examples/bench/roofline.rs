@@ -184,7 +184,8 @@ fn packed(level: Level, columns: usize) -> Contender {
     let block = |rows, columns| Matrix::from_fn(rows, columns, |row, _| (row % 13) as f32 - 6.0);
     let (weight, x) = (block(ROWS, TERMS), block(TERMS, columns));
     let (mut out, mut packed) = (block(ROWS, columns), Packed::new());
-    packed.pack(level, weight.as_ref(), std::slice::from_ref(&(0..ROWS)));
+    let compute = Compute::sequential().with_level(level);
+    packed.pack(&compute, weight.as_ref(), std::slice::from_ref(&(0..ROWS)));
     Contender::new((2 * ROWS * TERMS * columns) as f64, move || {
         product(out.as_mut(), Accum::Replace, &packed, x.as_ref());
     })
