@@ -24,11 +24,15 @@ def torch_pass(shape):
     layer = kinds[shape["cell"]](shape["input"], shape["hidden"])
     train = shape["mode"] == "train"
     x = torch.randn(shape["steps"], shape["batch"], shape["input"], requires_grad=train)
+    # A state is given to all programs: ONNX Runtime's RNN leaves out the first step's recurrent
+    # product where there is none, which is the whole of a row of one step.
+    h = torch.zeros(1, shape["batch"], shape["hidden"])
+    state = (h, torch.zeros_like(h)) if shape["cell"] == "lstm" else h
     if not train:
 
         def infer():
             with torch.inference_mode():
-                layer(x)
+                layer(x, state)
 
         return infer
     d_output = torch.randn(shape["steps"], shape["batch"], shape["hidden"])
@@ -36,7 +40,7 @@ def torch_pass(shape):
     def step():
         layer.zero_grad(set_to_none=True)
         x.grad = None
-        output, _ = layer(x)
+        output, _ = layer(x, state)
         output.backward(d_output)
 
     return step
@@ -100,14 +104,18 @@ def onnx_pass(shape):
     ]
     # linear_before_reset is PyTorch's form of the GRU, and the faster one.
     options = {"linear_before_reset": 1} if shape["cell"] == "gru" else {}
-    node = onnx.helper.make_node(
-        shape["cell"].upper(), ["x", "W", "R", "B"], ["y"], hidden_size=hidden, **options
-    )
     real, steps, batch = onnx.TensorProto.FLOAT, shape["steps"], shape["batch"]
+    states = ["h", "c"] if shape["cell"] == "lstm" else ["h"]
+    # The empty name stands for the lengths, which are all equal.
+    inputs = ["x", "W", "R", "B", "", *states]
+    node = onnx.helper.make_node(
+        shape["cell"].upper(), inputs, ["y"], hidden_size=hidden, **options
+    )
+    sizes = {"x": [steps, batch, size]} | {name: [1, batch, hidden] for name in states}
     graph = onnx.helper.make_graph(
         [node],
         "layer",
-        [onnx.helper.make_tensor_value_info("x", real, [steps, batch, size])],
+        [onnx.helper.make_tensor_value_info(name, real, of) for name, of in sizes.items()],
         [onnx.helper.make_tensor_value_info("y", real, [steps, 1, batch, hidden])],
         weights,
     )
@@ -118,8 +126,9 @@ def onnx_pass(shape):
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
     )
-    x = random.random((steps, batch, size), dtype=numpy.float32)
-    return lambda: session.run(None, {"x": x})
+    given = {name: numpy.zeros(of, dtype=numpy.float32) for name, of in sizes.items()}
+    given["x"] = random.random(sizes["x"], dtype=numpy.float32)
+    return lambda: session.run(None, given)
 
 
 if module == "torch":
