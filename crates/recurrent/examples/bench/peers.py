@@ -26,8 +26,10 @@ def torch_pass(shape):
     x = torch.randn(shape["steps"], shape["batch"], shape["input"], requires_grad=train)
     # A state is given to all programs: ONNX Runtime's RNN leaves out the first step's recurrent
     # product where there is none, which is the whole of a row of one step.
-    h = torch.zeros(1, shape["batch"], shape["hidden"])
-    state = (h, torch.zeros_like(h)) if shape["cell"] == "lstm" else h
+    # Our training gives its gradient, too.
+    zeros = lambda: torch.zeros(1, shape["batch"], shape["hidden"], requires_grad=train)
+    states = [zeros() for _ in range(2 if shape["cell"] == "lstm" else 1)]
+    state = tuple(states) if shape["cell"] == "lstm" else states[0]
     if not train:
 
         def infer():
@@ -39,7 +41,8 @@ def torch_pass(shape):
 
     def step():
         layer.zero_grad(set_to_none=True)
-        x.grad = None
+        for given in (x, *states):
+            given.grad = None
         output, _ = layer(x, state)
         output.backward(d_output)
 
