@@ -34,6 +34,9 @@ pub enum Operand<'a, T> {
 
 /// At most so many multiply-adds, faer sums in another order.
 const SMALL: usize = 4096;
+/// So many terms of contiguous columns are not worth arranging. (One more, and the loop over rows
+/// no longer becomes vector code.)
+const FEW: usize = 3;
 /// Multiply-adds of a tile: enough for faer to arrange its operands at little cost.
 const LEAST_TILE: usize = 1 << 22;
 /// A tile has no fewer rows, unless the result has. A multiple of the rows of any of faer's
@@ -151,7 +154,8 @@ pub fn gemm<T: Real>(
         return;
     }
     let work = rows.saturating_mul(columns).saturating_mul(depth);
-    if rows == 1 || columns == 1 || depth == 1 || work <= SMALL {
+    let few = depth == 1 || depth <= FEW && matches!(left, Operand::Plain(_));
+    if rows == 1 || columns == 1 || few || work <= SMALL {
         let (left, right) = (left.strides(), right.strides());
         let least = LEAST_PIECE.div_ceil(rows.saturating_mul(depth));
         compute.split(Piece { out, first: 0 }, least, &|piece: Piece<'_, T>| {
@@ -266,7 +270,14 @@ impl<T: Real> pulp::WithSimd for Chains<'_, T> {
 }
 
 #[inline(always)]
-fn chains<T: Real>(Chains { piece, accum, left, right, depth }: Chains<'_, T>) {
+fn chains<T: Real>(work: Chains<'_, T>) {
+    match work.depth {
+        1 if work.left.down == 1 => return few::<T, 1>(work),
+        2 if work.left.down == 1 => return few::<T, 2>(work),
+        3 if work.left.down == 1 => return few::<T, 3>(work),
+        _ => {}
+    }
+    let Chains { piece, accum, left, right, depth } = work;
     let (rows, columns, stride) = (piece.out.rows(), piece.out.columns(), piece.out.stride());
     let out = piece.out.into_slice();
     let right = Factor { data: &right.data[piece.first * right.across..], ..right };
@@ -311,6 +322,27 @@ fn chains<T: Real>(Chains { piece, accum, left, right, depth }: Chains<'_, T>) {
                     numbers.zip(&*sums).for_each(|(number, &sum)| store(number, sum));
                 }
             }
+        }
+    }
+}
+
+/// So few terms that the output's way through the processor is what takes time: each of its numbers
+/// is touched once, and no sum is kept anywhere. The left factor's columns are contiguous.
+#[inline(always)]
+fn few<T: Real, const K: usize>(Chains { piece, accum, left, right, .. }: Chains<'_, T>) {
+    let Piece { mut out, first } = piece;
+    let rows = out.rows();
+    let terms: [&[T]; K] = std::array::from_fn(|k| &left.data[k * left.across..][..rows]);
+    for j in 0..out.columns() {
+        let place = (first + j) * right.across;
+        let factors: [T; K] = std::array::from_fn(|k| right.data[place + k * right.down]);
+        let column = &mut out.column(j)[..rows];
+        for r in 0..rows {
+            let mut sum = T::ZERO;
+            for k in 0..K {
+                sum = terms[k][r].mul_add(factors[k], sum);
+            }
+            column[r] = if accum == Accum::Replace { sum } else { column[r] + sum };
         }
     }
 }

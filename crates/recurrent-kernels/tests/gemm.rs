@@ -162,7 +162,11 @@ fn gradients_of_weights_are_chains_of_512_terms() {
     // what is divided by rows, and by columns.
     let edges = [(15, 9, 9), (17, 512, 7), (129, 513, 8), (128, 520, 6), (2, 3000, 2)];
     let divided = [(270, 1030, 40), (33, 530, 600), (9, 700, 1025)];
-    for (rows, depth, columns) in edges.into_iter().chain(divided) {
+    // So few terms that they go another way, whole and divided; and one more.
+    let few = [(5, 1, 7), (33, 2, 70), (70, 3, 41), (70, 4, 41)];
+    let few_divided = [(1100, 1, 500), (900, 2, 301), (700, 3, 300), (700, 4, 300)];
+    let shapes = edges.into_iter().chain(divided).chain(few).chain(few_divided);
+    for (rows, depth, columns) in shapes {
         check_gradient::<f32>(&computes, rows, depth, columns);
         check_gradient::<f64>(&computes, rows, depth, columns);
     }
