@@ -36,7 +36,8 @@ impl Compute {
 
     /// `threads` threads, of which one is whoever calls, and the best instruction set of this
     /// processor. A thread that has finished its part looks for more in a loop for some 100
-    /// microseconds before it sleeps.
+    /// microseconds before it sleeps. On Linux a thread that is handed work is kept off the
+    /// caller's processor until it runs: its affinity is narrowed, and given back before it works.
     ///
     /// # Errors
     /// [`ComputeError`] if `threads` is 0 or they cannot be started.

@@ -5,6 +5,7 @@
 //! alone, which the threads share. Where faer leaves its general product for other kernels, that
 //! sum in other orders (results one number wide, a single term, at most 4,096 multiply-adds), a
 //! kernel of our own takes over; its chains of 512 terms are those of [`product`](crate::product).
+//! It is also faster where up to three contiguous columns are summed.
 
 use faer::linalg::matmul::matmul;
 use faer::{MatMut, MatRef, Par};
@@ -271,11 +272,13 @@ impl<T: Real> pulp::WithSimd for Chains<'_, T> {
 
 #[inline(always)]
 fn chains<T: Real>(work: Chains<'_, T>) {
-    match work.depth {
-        1 if work.left.down == 1 => return few::<T, 1>(work),
-        2 if work.left.down == 1 => return few::<T, 2>(work),
-        3 if work.left.down == 1 => return few::<T, 3>(work),
-        _ => {}
+    if work.left.down == 1 && work.piece.out.rows() > 1 {
+        match work.depth {
+            1 => return few::<T, 1>(work),
+            2 => return few::<T, 2>(work),
+            FEW => return few::<T, FEW>(work),
+            _ => {}
+        }
     }
     let Chains { piece, accum, left, right, depth } = work;
     let (rows, columns, stride) = (piece.out.rows(), piece.out.columns(), piece.out.stride());

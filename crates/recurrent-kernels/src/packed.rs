@@ -66,8 +66,9 @@ impl<T: Real> Packed<T> {
     }
 
     /// Packs the rows of `weight` in `rows`, range after range, for products at the level of
-    /// `compute`: this value becomes (total length of the ranges) x (columns of `weight`). Threads
-    /// share the panels as they share those of a product of few columns.
+    /// `compute`: this value becomes (total length of the ranges) x (columns of `weight`).
+    ///
+    /// Where all threads share it, each packs the panels by which it multiplies a few columns.
     ///
     /// # Panics
     /// If a range reaches outside.
@@ -103,7 +104,7 @@ impl<T: Real> Packed<T> {
 
     /// Divides the panels among threads that fill them.
     fn fill(&mut self, compute: &Compute, f: &(impl Fn(Filling<'_, T>) + Sync)) {
-        let panel = 2 * self.lanes * self.columns;
+        let panel = (2 * self.lanes).saturating_mul(self.columns);
         let least = if compute.is_awake() { LEAST_NUMBERS } else { LEAST_TO_WAKE };
         compute.split(self.filling(), least.div_ceil(panel.max(1)), f);
     }
@@ -266,7 +267,7 @@ impl<T: Real> pulp::WithSimd for Arrange<'_, '_, T> {
             }
         }
         // The rows of other panels, which are shared with other weights or have one vector.
-        for p in own.start.max(first / height)..own.end {
+        for p in own.start.max(first / height)..own.end.min(end.div_ceil(height)) {
             if whole.contains(&p) {
                 continue;
             }

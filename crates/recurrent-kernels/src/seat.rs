@@ -3,9 +3,10 @@
 //! A system that wakes a thread may put it on the processor of who wakes it, although another one
 //! has nothing to do: Linux does in virtual machines, where a processor that sleeps looks like one
 //! that the host has taken away. The two threads then take turns on one processor, and wake each
-//! other there again and again, for seconds. So before work is handed to a thread that may share the
-//! processor of the caller, the caller's processor is taken out of those where the thread may run;
-//! when the thread runs again, it gets it back. No thread is bound to a processor for longer.
+//! other there again and again, for seconds. So before work is handed to a thread that may share
+//! the processor of the caller, the caller's processor is taken out of those where the thread may
+//! run; as soon as the thread runs again, before it works, it gets it back. No thread is bound to a
+//! processor for longer.
 //!
 //! On other systems than Linux this does nothing.
 
@@ -18,7 +19,7 @@ pub(crate) use elsewhere::Seat;
 #[cfg(target_os = "linux")]
 mod linux {
     use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
@@ -27,7 +28,7 @@ mod linux {
 
     /// Where a thread runs.
     ///
-    /// Nothing but speed depends on it, and a system that refuses is left alone.
+    /// Nothing but speed depends on it, and where the system refuses, nothing is changed.
     pub(crate) struct Seat {
         /// Its number in the system, once it has begun; 0 before.
         thread: AtomicI32,
@@ -35,8 +36,16 @@ mod linux {
         at: AtomicUsize,
         /// The processor that it is kept off.
         off: AtomicUsize,
-        /// Where it may run when it is kept off nothing.
-        home: Mutex<Option<CpuSet>>,
+        bounds: Mutex<Bounds>,
+    }
+
+    /// Where a thread may run.
+    #[derive(Default)]
+    struct Bounds {
+        /// The processors of the program, if nobody had bound the thread to some when it began.
+        unbound: Option<CpuSet>,
+        /// What the thread's set was before it was kept off a processor, and what it is since.
+        changed: Option<(CpuSet, CpuSet)>,
     }
 
     impl Seat {
@@ -45,24 +54,37 @@ mod linux {
                 thread: AtomicI32::new(0),
                 at: AtomicUsize::new(NONE),
                 off: AtomicUsize::new(NONE),
-                home: Mutex::new(None),
+                bounds: Mutex::default(),
             }
         }
 
         /// The thread begins.
         pub(crate) fn begin(&self) {
+            // A thread that is not bound stays so: it must follow where the program's set of
+            // processors changes. Whether it is bound shows when it is told to run everywhere.
+            if let Ok(set) = sched_getaffinity(None) {
+                let unbound = sched_setaffinity(None, &everywhere()).is_ok()
+                    && sched_getaffinity(None).is_ok_and(|all| all == set);
+                if unbound {
+                    self.bounds().unbound = Some(set);
+                } else {
+                    let _ = sched_setaffinity(None, &set);
+                }
+            }
             self.thread.store(gettid().as_raw_nonzero().get(), Relaxed);
             self.sit();
         }
 
-        /// The thread runs, somewhere: it may run everywhere again.
+        /// The thread runs, somewhere.
         pub(crate) fn sit(&self) {
             self.at.store(sched_getcpu(), Relaxed);
+            self.settle();
+        }
+
+        /// The thread may run everywhere again.
+        pub(crate) fn settle(&self) {
             if self.off.load(Relaxed) != NONE {
-                let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(home) = home.take() {
-                    let _ = sched_setaffinity(None, &home);
-                }
+                self.bounds().undo();
                 self.off.store(NONE, Relaxed);
             }
         }
@@ -72,8 +94,8 @@ mod linux {
             self.at.store(NONE, Relaxed);
         }
 
-        /// Keeps the thread off the caller's processor until it [sits](Self::sit), if it may be
-        /// there.
+        /// Keeps the thread off the caller's processor until it [settles](Self::settle), if it may
+        /// be there.
         pub(crate) fn keep_apart(&self) {
             let (here, at) = (sched_getcpu(), self.at.load(Relaxed));
             if (at == here || at == NONE) && self.off.load(Relaxed) != here {
@@ -85,24 +107,58 @@ mod linux {
         fn keep_off(&self, here: usize) {
             let Some(thread) = Pid::from_raw(self.thread.load(Relaxed)) else { return };
             // Who has the lock at this moment is the thread itself, which therefore runs.
-            let Ok(mut home) = self.home.try_lock() else { return };
-            let all = match *home {
-                Some(all) => all,
+            let Ok(mut bounds) = self.bounds.try_lock() else { return };
+            let before = match bounds.changed {
+                Some((before, _)) => before,
                 None => match sched_getaffinity(Some(thread)) {
-                    Ok(all) => all,
+                    Ok(set) => set,
                     Err(_) => return,
                 },
             };
-            if here >= CpuSet::MAX_CPU || !all.is_set(here) || all.count() < 2 {
+            // Also where nothing can be done: it is not tried again before the thread runs.
+            self.off.store(here, Relaxed);
+            if here >= CpuSet::MAX_CPU || !before.is_set(here) || before.count() < 2 {
                 return;
             }
-            let mut others = all;
+            let mut others = before;
             others.unset(here);
             if sched_setaffinity(Some(thread), &others).is_ok() {
-                *home = Some(all);
-                self.off.store(here, Relaxed);
+                bounds.changed = Some((before, others));
             }
         }
+
+        /// Where the system lets the thread run now.
+        #[cfg(test)]
+        pub(crate) fn may_run(&self) -> CpuSet {
+            sched_getaffinity(Pid::from_raw(self.thread.load(Relaxed))).unwrap()
+        }
+
+        fn bounds(&self) -> MutexGuard<'_, Bounds> {
+            self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    impl Bounds {
+        /// Gives the calling thread back the set that it had, unless somebody else changed it.
+        fn undo(&mut self) {
+            let Some((before, since)) = self.changed.take() else { return };
+            if sched_getaffinity(None).is_ok_and(|now| now == since) {
+                let unbound = self.unbound.is_some_and(|set| holds(&before, &set));
+                let _ = sched_setaffinity(None, &if unbound { everywhere() } else { before });
+            }
+        }
+    }
+
+    /// All processors that there could be.
+    fn everywhere() -> CpuSet {
+        let mut set = CpuSet::new();
+        (0..CpuSet::MAX_CPU).for_each(|processor| set.set(processor));
+        set
+    }
+
+    /// Whether `set` has all of `part`.
+    fn holds(set: &CpuSet, part: &CpuSet) -> bool {
+        (0..CpuSet::MAX_CPU).all(|processor| set.is_set(processor) || !part.is_set(processor))
     }
 
     #[cfg(test)]
@@ -190,6 +246,20 @@ mod linux {
         }
 
         #[test]
+        fn who_was_bound_meanwhile_stays_bound() {
+            with_thread(|seat, sit, may_run| {
+                let all = may_run();
+                let here = (0..).find(|&here| all.is_set(here)).unwrap();
+                let mut one = CpuSet::new();
+                one.set(here);
+                seat.keep_off(here);
+                sched_setaffinity(Pid::from_raw(seat.thread.load(Relaxed)), &one).unwrap();
+                sit();
+                assert_eq!(may_run(), one);
+            });
+        }
+
+        #[test]
         fn before_a_thread_has_begun_nobody_is_moved() {
             let seat = Seat::new();
             let all = sched_getaffinity(None).unwrap();
@@ -210,6 +280,7 @@ mod elsewhere {
         }
         pub(crate) fn begin(&self) {}
         pub(crate) fn sit(&self) {}
+        pub(crate) fn settle(&self) {}
         pub(crate) fn rise(&self) {}
         pub(crate) fn keep_apart(&self) {}
     }

@@ -262,6 +262,7 @@ impl Post {
             if self.state.load(Relaxed) == READY
                 && self.state.compare_exchange(READY, RUNNING, Acquire, Relaxed).is_ok()
             {
+                self.seat.settle();
                 self.work();
                 looks = 0;
             } else if looks < LOOKS {
@@ -275,6 +276,8 @@ impl Post {
                 self.asleep.store(true, SeqCst);
                 while self.state.load(SeqCst) != READY && !over.load(SeqCst) {
                     thread::park();
+                    // Its work may have been taken back before it began.
+                    self.seat.settle();
                 }
                 self.asleep.store(false, SeqCst);
                 self.seat.sit();
@@ -305,7 +308,7 @@ impl Post {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     fn sum(workers: &Workers, numbers: &[u64], least: usize) -> u64 {
         if numbers.len() <= least {
@@ -365,6 +368,51 @@ mod tests {
             );
             assert_eq!(me, thread::current().id());
             assert_ne!(me, other);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_worker_works_where_it_may_always_run() {
+        use rustix::thread::sched_getaffinity;
+        let workers = Workers::start(1).unwrap();
+        let all = sched_getaffinity(None).unwrap();
+        for turn in 0..60 {
+            if turn % 20 == 0 {
+                // It sleeps, and then it does not.
+                thread::sleep(Duration::from_millis(20));
+            }
+            // It may be on this processor.
+            workers.posts.posts[0].seat.rise();
+            let (began, patience) = (AtomicBool::new(false), Instant::now());
+            let ((), may_run) = workers.join(
+                || {
+                    while !began.load(SeqCst) && patience.elapsed() < Duration::from_secs(10) {
+                        std::hint::spin_loop();
+                    }
+                },
+                || {
+                    began.store(true, SeqCst);
+                    sched_getaffinity(None).unwrap()
+                },
+            );
+            assert_eq!(may_run, all);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_worker_whose_work_was_taken_back_may_run_everywhere_again() {
+        let workers = Workers::start(1).unwrap();
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(10));
+            workers.join(|| (), || ());
+            let may_run = || workers.posts.posts[0].seat.may_run();
+            let soon = (0..1000).any(|_| {
+                thread::sleep(Duration::from_millis(1));
+                may_run() == rustix::thread::sched_getaffinity(None).unwrap()
+            });
+            assert!(soon, "{:?}", may_run());
         }
     }
 

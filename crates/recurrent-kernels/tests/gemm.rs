@@ -102,12 +102,14 @@ fn products_are_right_and_have_the_same_bits_at_any_thread_count_and_level() {
     let mut computes: Vec<Compute> =
         [1, 2, 3, 8].iter().map(|&threads| Compute::new(threads).unwrap()).collect();
     computes.extend(Level::available().iter().map(|&l| Compute::sequential().with_level(l)));
-    // Small; one wide, short and long; a single term; general; divided by rows, by columns, both.
+    // Small; one wide, short and long; a few terms; general; divided by rows, by columns, both.
     let small = [(1, 1, 1), (3, 5, 2), (16, 16, 16), (7, 0, 4), (0, 3, 2), (2, 3, 0)];
-    let narrow = [(1, 1500, 3), (1, 40, 900), (900, 600, 1), (130, 1030, 1), (300, 1, 901)];
+    let narrow = [(1, 1500, 3), (1, 40, 900), (900, 600, 1), (130, 1030, 1)];
+    let few = [(300, 1, 901), (130, 2, 301), (65, 3, 400), (65, 4, 400), (1, 3, 2000)];
     let general = [(17, 16, 16), (2, 2000, 3), (65, 700, 33)];
     let divided = [(1000, 530, 40), (50, 520, 1001), (333, 600, 222), (790, 300, 260)];
-    for (rows, depth, columns) in small.into_iter().chain(narrow).chain(general).chain(divided) {
+    let shapes = small.into_iter().chain(narrow).chain(few).chain(general).chain(divided);
+    for (rows, depth, columns) in shapes {
         check_layouts::<f32>(&computes, rows, depth, columns);
         check_layouts::<f64>(&computes, rows, depth, columns);
     }

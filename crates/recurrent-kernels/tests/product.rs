@@ -210,7 +210,7 @@ fn threads_do_not_change_bits() {
 
 #[test]
 fn threads_that_share_the_packing_do_not_change_bits() {
-    // Two pieces of the weight's rows, neither of which ends with a panel; large enough to be divided.
+    // Two pieces of the rows, of which one ends inside a panel; large enough to be divided.
     let ranges = [431..989, 3..430];
     let (weight, rows) = (matrix::<f32>(11, 990, 985), 985);
     let (x, x_turned) = (matrix::<f32>(12, 985, 2), matrix::<f32>(13, rows, 2));

@@ -66,8 +66,8 @@ impl AttentionKind {
     }
 }
 
-/// Fewer sequences than this are not worth a thread of their own.
-pub(crate) const LEAST_SEQUENCES: usize = 4;
+/// Fewer target sequences than this are not worth a thread of their own.
+pub(crate) const LEAST_TARGETS: usize = 4;
 
 /// Where attention's parameters lie. None of its maps has a bias.
 #[derive(Clone, Copy, Debug)]

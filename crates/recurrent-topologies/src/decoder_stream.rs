@@ -5,7 +5,7 @@ use std::ops::Range;
 use recurrent_cells::{AnyCell, PackedLinear, Parameters};
 use recurrent_kernels::{Columns, ColumnsMut, Compute, Matrix, Real};
 
-use crate::attention::{AttentionWeights, Blocks, Encoded, LEAST_SEQUENCES, Memory};
+use crate::attention::{AttentionWeights, Blocks, Encoded, LEAST_TARGETS, Memory};
 use crate::decoder::Decoder;
 use crate::decoding::TokenStream;
 use crate::state::select;
@@ -163,7 +163,7 @@ impl<T: Real> DecoderStream<T> {
         let (queries, source) = (query.as_ref(), &self.source);
         let weights = Blocks::new(&mut self.weights, &self.weight_starts, 1);
         let parts = (joined.as_mut(), weights, 0..source.len());
-        compute.split(parts, LEAST_SEQUENCES, &|(mut joined, mut weights, rows): (
+        compute.split(parts, LEAST_TARGETS, &|(mut joined, mut weights, rows): (
             ColumnsMut<'_, T>,
             Blocks<'_, T>,
             Range<usize>,

@@ -12,9 +12,7 @@ use recurrent_kernels::{
     Accum, Columns, ColumnsMut, Compute, Matrix, Operand, Packed, Panels, PanelsMut, Real, gemm,
 };
 
-use super::{
-    Attention, AttentionWeights, Blocks, Encoded, LEAST_SEQUENCES, Memory, encoded_column,
-};
+use super::{Attention, AttentionWeights, Blocks, Encoded, LEAST_TARGETS, Memory, encoded_column};
 use crate::Lengths;
 use crate::tape::add;
 
@@ -135,7 +133,7 @@ impl<T: Real> AttentionTape<T> {
         let (level, score) = (compute.level(), packed.score());
         let queries = Panels::new(query.as_ref(), offsets);
         let parts = (PanelsMut::new(joined, offsets), Blocks::new(weights, weight_starts, 1));
-        compute.split(parts, LEAST_SEQUENCES, &|(mut joined, mut weights)| {
+        compute.split(parts, LEAST_TARGETS, &|(mut joined, mut weights)| {
             let places = joined.sequences();
             for t in steps.clone() {
                 let mut joined = joined.panel(t);
@@ -217,7 +215,7 @@ impl<T: Real> AttentionTape<T> {
             self.d_weight.as_mut(),
         );
         let (memory, weights, weight_starts) = (&*memory, &*weights, &*weight_starts);
-        compute.split(parts, LEAST_SEQUENCES, &|parts| {
+        compute.split(parts, LEAST_TARGETS, &|parts| {
             let (mut d_joined, mut d_query, mut d_values, mut d_keys, mut d_scores, mut d_weight) =
                 parts;
             let places = d_joined.sequences();

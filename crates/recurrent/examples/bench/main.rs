@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Each row is one layer of one cell: batch, steps, input and hidden size, forward alone (`infer`)
-//! or forward and backward with the gradients of parameters and input (`train`). Times are medians
+//! or forward and backward with the gradients of parameters, input and initial state (`train`),
+//! from a state of zeros that every program is given. Times are medians
 //! of samples; with peers, the samples of all programs take turns, so that a machine that gets
 //! slower does so for everybody. A rate counts the multiply-adds of the products alone: twice
 //! steps x batch x gates x hidden x (input + hidden), three times that in training. Its share is of

@@ -27,8 +27,10 @@ def torch_pass(shape):
     # A state is given to all programs: ONNX Runtime's RNN leaves out the first step's recurrent
     # product where there is none, which is the whole of a row of one step.
     # Our training gives its gradient, too.
-    zeros = lambda: torch.zeros(1, shape["batch"], shape["hidden"], requires_grad=train)
-    states = [zeros() for _ in range(2 if shape["cell"] == "lstm" else 1)]
+    states = [
+        torch.zeros(1, shape["batch"], shape["hidden"], requires_grad=train)
+        for _ in range(2 if shape["cell"] == "lstm" else 1)
+    ]
     state = tuple(states) if shape["cell"] == "lstm" else states[0]
     if not train:
 
