@@ -19,7 +19,7 @@ pub(crate) use elsewhere::Seat;
 #[cfg(target_os = "linux")]
 mod linux {
     use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::{Mutex, PoisonError};
 
     use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
@@ -36,17 +36,11 @@ mod linux {
         at: AtomicUsize,
         /// The processor that it is kept off.
         off: AtomicUsize,
-        bounds: Mutex<Bounds>,
+        changed: Mutex<Changed>,
     }
 
-    /// Where a thread may run.
-    #[derive(Default)]
-    struct Bounds {
-        /// The processors of the program, if nobody had bound the thread to some when it began.
-        unbound: Option<CpuSet>,
-        /// What the thread's set was before it was kept off a processor, and what it is since.
-        changed: Option<(CpuSet, CpuSet)>,
-    }
+    /// What a thread's set of processors was before it was kept off one, and what it is since.
+    type Changed = Option<(CpuSet, CpuSet)>;
 
     impl Seat {
         pub(crate) fn new() -> Seat {
@@ -54,23 +48,12 @@ mod linux {
                 thread: AtomicI32::new(0),
                 at: AtomicUsize::new(NONE),
                 off: AtomicUsize::new(NONE),
-                bounds: Mutex::default(),
+                changed: Mutex::default(),
             }
         }
 
         /// The thread begins.
         pub(crate) fn begin(&self) {
-            // A thread that is not bound stays so: it must follow where the program's set of
-            // processors changes. Whether it is bound shows when it is told to run everywhere.
-            if let Ok(set) = sched_getaffinity(None) {
-                let unbound = sched_setaffinity(None, &everywhere()).is_ok()
-                    && sched_getaffinity(None).is_ok_and(|all| all == set);
-                if unbound {
-                    self.bounds().unbound = Some(set);
-                } else {
-                    let _ = sched_setaffinity(None, &set);
-                }
-            }
             self.thread.store(gettid().as_raw_nonzero().get(), Relaxed);
             self.sit();
         }
@@ -84,7 +67,9 @@ mod linux {
         /// The thread may run everywhere again.
         pub(crate) fn settle(&self) {
             if self.off.load(Relaxed) != NONE {
-                self.bounds().undo();
+                // Kept to the end: what is not kept off anything has no changed set.
+                let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                undo(changed.take());
                 self.off.store(NONE, Relaxed);
             }
         }
@@ -107,23 +92,20 @@ mod linux {
         fn keep_off(&self, here: usize) {
             let Some(thread) = Pid::from_raw(self.thread.load(Relaxed)) else { return };
             // Who has the lock at this moment is the thread itself, which therefore runs.
-            let Ok(mut bounds) = self.bounds.try_lock() else { return };
-            let before = match bounds.changed {
-                Some((before, _)) => before,
-                None => match sched_getaffinity(Some(thread)) {
-                    Ok(set) => set,
-                    Err(_) => return,
-                },
-            };
+            let Ok(mut changed) = self.changed.try_lock() else { return };
             // Also where nothing can be done: it is not tried again before the thread runs.
             self.off.store(here, Relaxed);
+            let Ok(now) = sched_getaffinity(Some(thread)) else { return };
+            // What somebody else has changed meanwhile is where it may run.
+            let before =
+                changed.filter(|&(_, since)| since == now).map_or(now, |(before, _)| before);
             if here >= CpuSet::MAX_CPU || !before.is_set(here) || before.count() < 2 {
                 return;
             }
             let mut others = before;
             others.unset(here);
             if sched_setaffinity(Some(thread), &others).is_ok() {
-                bounds.changed = Some((before, others));
+                *changed = Some((before, others));
             }
         }
 
@@ -132,19 +114,18 @@ mod linux {
         pub(crate) fn may_run(&self) -> CpuSet {
             sched_getaffinity(Pid::from_raw(self.thread.load(Relaxed))).unwrap()
         }
-
-        fn bounds(&self) -> MutexGuard<'_, Bounds> {
-            self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
-        }
     }
 
-    impl Bounds {
-        /// Gives the calling thread back the set that it had, unless somebody else changed it.
-        fn undo(&mut self) {
-            let Some((before, since)) = self.changed.take() else { return };
-            if sched_getaffinity(None).is_ok_and(|now| now == since) {
-                let unbound = self.unbound.is_some_and(|set| holds(&before, &set));
-                let _ = sched_setaffinity(None, &if unbound { everywhere() } else { before });
+    /// Gives the calling thread back the set that it had, unless somebody else changed it.
+    fn undo(changed: Changed) {
+        let Some((before, since)) = changed else { return };
+        let own = || sched_getaffinity(None);
+        if own().is_ok_and(|now| now == since) {
+            // A thread that nobody has bound must go on following the program's set. It is one if
+            // it may run just there when it is told to run everywhere.
+            let _ = sched_setaffinity(None, &everywhere());
+            if own().is_ok_and(|now| now != before) {
+                let _ = sched_setaffinity(None, &before);
             }
         }
     }
@@ -154,11 +135,6 @@ mod linux {
         let mut set = CpuSet::new();
         (0..CpuSet::MAX_CPU).for_each(|processor| set.set(processor));
         set
-    }
-
-    /// Whether `set` has all of `part`.
-    fn holds(set: &CpuSet, part: &CpuSet) -> bool {
-        (0..CpuSet::MAX_CPU).all(|processor| set.is_set(processor) || !part.is_set(processor))
     }
 
     #[cfg(test)]
@@ -252,8 +228,18 @@ mod linux {
                 let here = (0..).find(|&here| all.is_set(here)).unwrap();
                 let mut one = CpuSet::new();
                 one.set(here);
+                let bind = || {
+                    sched_setaffinity(Pid::from_raw(seat.thread.load(Relaxed)), &one).unwrap();
+                };
                 seat.keep_off(here);
-                sched_setaffinity(Pid::from_raw(seat.thread.load(Relaxed)), &one).unwrap();
+                bind();
+                sit();
+                assert_eq!(may_run(), one);
+                // Also if another caller would keep it off another processor then.
+                sched_setaffinity(Pid::from_raw(seat.thread.load(Relaxed)), &all).unwrap();
+                seat.keep_off(here);
+                bind();
+                seat.keep_off(here + 1);
                 sit();
                 assert_eq!(may_run(), one);
             });

@@ -275,8 +275,9 @@ impl Post {
                 self.seat.rise();
                 self.asleep.store(true, SeqCst);
                 while self.state.load(SeqCst) != READY && !over.load(SeqCst) {
+                    // Work may have been taken back before it began, here and while it slept.
+                    self.seat.settle();
                     thread::park();
-                    // Its work may have been taken back before it began.
                     self.seat.settle();
                 }
                 self.asleep.store(false, SeqCst);
@@ -409,7 +410,7 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
             workers.join(|| (), || ());
             let may_run = || workers.posts.posts[0].seat.may_run();
-            let soon = (0..1000).any(|_| {
+            let soon = (0..10_000).any(|_| {
                 thread::sleep(Duration::from_millis(1));
                 may_run() == rustix::thread::sched_getaffinity(None).unwrap()
             });
